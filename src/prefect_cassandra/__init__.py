@@ -1,0 +1,41 @@
+"""Prefect pipelines whose every write to Apache Cassandra is safe to retry, provable, and undoable.
+
+What a flow author imports is here and nowhere else. Names are loaded when first used, so that
+`import prefect_cassandra` stays cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prefect_cassandra.blocks import CassandraCluster as CassandraCluster
+    from prefect_cassandra.blocks import CassandraCredentials as CassandraCredentials
+
+_HOMES = {
+    "CassandraCluster": "blocks",
+    "CassandraCredentials": "blocks",
+    "LoadReport": "writes.loader",
+    "acassandra_execute": "tasks",
+    "acassandra_query": "tasks",
+    "aload_table": "tasks",
+    "cassandra_execute": "tasks",
+    "cassandra_query": "tasks",
+    "load_table": "tasks",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605 -- the table above is the one list
+
+
+def __getattr__(name: str) -> object:
+    """Import the module that `name` lives in (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,112 @@
+"""Every setting of this package; nothing else reads the environment.
+
+Settings come, in this order, from `PREFECT_INTEGRATIONS_CASSANDRA_*` variables, a `.env` file,
+`prefect.toml` (`[integrations.cassandra]`), `pyproject.toml` (`[tool.prefect.integrations.cassandra]`)
+and the active Prefect profile: Prefect's own rules.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect.settings.base import PrefectBaseSettings, build_settings_config
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+_PATH = ("integrations", "cassandra")
+
+
+def _user_folder(kind: str) -> Path:
+    """Return the folder the XDG base directory specification names for `kind`, without the variable."""
+    return Path.home() / {"cache": ".cache", "data": ".local/share"}[kind] / "prefect-cassandra"
+
+
+class DriverSettings(PrefectBaseSettings):
+    """How sessions behave: `PREFECT_INTEGRATIONS_CASSANDRA_DRIVER_*`."""
+
+    model_config: SettingsConfigDict = build_settings_config((*_PATH, "driver"))
+
+    request_timeout: float = Field(
+        default=20.0,
+        gt=0,
+        description=(
+            "Seconds the client waits for one request. Longer than the server's own write and read "
+            "timeouts (2 s to 10 s), so that the server, which knows more, answers first."
+        ),
+    )
+    connect_timeout: float = Field(
+        default=10.0, gt=0, description="Seconds to open and authenticate one connection."
+    )
+    retry_attempts: int = Field(
+        default=5,
+        ge=0,
+        description="Times one request is sent again after an error that a repeat can mend; 0 never.",
+    )
+    retry_backoff: float = Field(
+        default=0.1,
+        ge=0,
+        description=(
+            "Seconds before the first repeat; doubles with each, with full jitter, so that many "
+            "clients do not return together."
+        ),
+    )
+    retry_backoff_max: float = Field(
+        default=5.0, ge=0, description="Seconds that one back-off pause can reach."
+    )
+    requests_in_flight: int = Field(
+        default=32,
+        ge=1,
+        le=2048,
+        description=(
+            "Requests one load keeps under way. 16 to 64 batches saturate a node; far more only "
+            "fills its queues until it answers Overloaded."
+        ),
+    )
+
+
+class LocalSettings(PrefectBaseSettings):
+    """The stack on one machine: `PREFECT_INTEGRATIONS_CASSANDRA_LOCAL_*`."""
+
+    model_config: SettingsConfigDict = build_settings_config((*_PATH, "local"))
+
+    data_folder: Path = Field(
+        default_factory=lambda: _user_folder("data") / "local",
+        description="Folder of the nodes' data, the Prefect database, logs and generated credentials.",
+    )
+    cache_folder: Path = Field(
+        default_factory=lambda: _user_folder("cache"),
+        description="Folder of downloaded jars and class-data archives; safe to delete.",
+    )
+    maven_repository: str = Field(
+        default="",
+        description=(
+            "Address of a Maven repository to download Cassandra's jars from, for machines that "
+            "reach only a mirror; empty means the public one."
+        ),
+    )
+    heap: str = Field(
+        default="512M",
+        pattern=r"^\d+[MG]$",
+        description="Java heap of each node. 512M holds the demo with room; 256M is enough for tests.",
+    )
+    cql_port: int = Field(default=9042, gt=0, lt=65536, description="Port for CQL on each node.")
+    storage_port: int = Field(
+        default=7000, gt=0, lt=65536, description="Port between the nodes."
+    )
+    jmx_port: int = Field(
+        default=7199,
+        gt=0,
+        lt=65533,
+        description="JMX port of the first node on loopback; the next nodes take the next ports.",
+    )
+    server_port: int = Field(
+        default=4200, gt=0, lt=65536, description="Port of the Prefect server and its UI."
+    )
+    start_timeout: float = Field(
+        default=180.0,
+        gt=0,
+        description="Seconds one part of the stack may take to answer; a busy laptop needs minutes.",
+    )
+    stop_timeout: float = Field(
+        default=60.0, gt=0, description="Seconds one part may take to drain before it is killed."
+    )
