@@ -1,0 +1,81 @@
+# Everything a stranger needs: `make demo` and `make test`. `make help` lists the rest.
+# Only python3 (3.11 to 3.13) with venv and pip, make and git are expected; uv and the packages come from the lock.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+UV := .uv/bin/uv
+RUN := .venv/bin
+
+# The interpreter is the machine's own: uv would otherwise try to download one.
+export UV_PYTHON_DOWNLOADS := never
+export UV_PYTHON := $(PYTHON)
+# Neither the demo nor the tests may touch a Prefect profile or send telemetry.
+export DO_NOT_TRACK := 1
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 13)))' || \
+	  { echo "python 3.11 to 3.13 is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1); name another one: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@$(PYTHON) -m venv .uv || { echo "python3-venv is needed: apt-get install python3-venv" >&2; exit 2; }
+	@.uv/bin/pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
+
+.venv/.synced: $(UV) pyproject.toml uv.lock
+	@$(UV) sync --quiet --locked --all-extras
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.synced ## make .venv from uv.lock
+
+.PHONY: demo
+demo: setup ## real flights through a real Prefect into a real Cassandra; KEEP=1 leaves it running
+	@$(RUN)/prefect-cassandra demo flows $(if $(KEEP),--keep)
+
+.PHONY: test
+test: setup ## every test: unit, then integration against real Cassandra and Prefect
+	@$(RUN)/python -m pytest tests/unit tests/integration $(ARGS)
+
+.PHONY: test-unit
+test-unit: setup ## the tests that need no server
+	@$(RUN)/python -m pytest tests/unit $(ARGS)
+
+.PHONY: test-integration
+test-integration: setup ## the tests on real servers
+	@$(RUN)/python -m pytest tests/integration $(ARGS)
+
+.PHONY: lint
+lint: setup ## style, types, layers, YAML and shell
+	@$(RUN)/ruff check .
+	@$(RUN)/ruff format --check .
+	@$(RUN)/mypy
+	@$(RUN)/lint-imports
+	@$(RUN)/yamllint --strict .
+	@$(RUN)/shellcheck .ci/run
+	@$(UV) lock --check --quiet
+
+.PHONY: format
+format: setup ## let ruff mend what it can
+	@$(RUN)/ruff check --fix .
+	@$(RUN)/ruff format .
+
+.PHONY: docs
+docs: setup ## write the generated reference pages anew
+	@$(RUN)/python docs/generate.py
+
+.PHONY: lock
+lock: $(UV) ## resolve the Python packages anew
+	@$(UV) lock
+
+.PHONY: lock-jars
+lock-jars: setup ## resolve Cassandra's jars anew
+	@$(RUN)/python -m prefect_cassandra.local.jarlock
+
+.PHONY: clean
+clean: ## delete the environments and caches of this folder
+	@rm -rf .uv .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis dist build
