@@ -1,0 +1,1 @@
+"""A real Cassandra, and the whole stack around it, on one machine without Docker."""

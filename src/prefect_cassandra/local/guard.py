@@ -1,0 +1,151 @@
+"""Ends every process of a stack whose supervisor died without doing so itself.
+
+Run as `python -m prefect_cassandra.local.guard FOLDER GRACE` with a pipe from the supervisor on
+standard input. The kernel closes that pipe however the supervisor ends, SIGKILL included, and the
+end of the file is the alarm. Only the standard library and psutil are imported: this process lives
+as long as the stack.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+# Children inherit it, so a flow run carries it through its worker although no one wrote its pid down.
+MARK = "PREFECT_CASSANDRA_STACK"
+FAREWELL = b"done"
+
+_PAUSE = 0.1
+# After SIGKILL only a process stuck in the kernel remains; waiting longer would not help.
+_LAST_WAIT = 5.0
+_COMMAND_WIDTH = 120
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedProcess:
+    """A running process that belongs to a stack.
+
+    Args:
+        pid: Process id.
+        started: Unix time at which it started; with the pid it names one process for ever.
+        command: Its command line, shortened.
+    """
+
+    pid: int
+    started: float
+    command: str
+
+    def describe(self) -> str:
+        """Say in one line which process it is and since when."""
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.started))
+        return f"pid {self.pid}, since {since}: {self.command}"
+
+
+def mark_of(folder: Path) -> str:
+    """Return the value of the mark for one data folder."""
+    return str(folder.resolve())
+
+
+def find_marked(folder: Path, *, excluding: Collection[int] = ()) -> list[MarkedProcess]:
+    """List the running processes that carry the mark of `folder`, oldest first."""
+    wanted = mark_of(folder)
+    found = []
+    for process in psutil.process_iter():
+        if process.pid in excluding or process.pid == os.getpid():
+            continue
+        # Other people's processes and those that end meanwhile cannot be asked, and are not ours.
+        with suppress(psutil.Error, OSError):
+            if process.environ().get(MARK) == wanted:
+                found.append(_describe(process))
+    return sorted(found, key=lambda one: one.started)
+
+
+def _describe(process: psutil.Process) -> MarkedProcess:
+    command = shlex.join(process.cmdline()) or process.name()
+    if len(command) > _COMMAND_WIDTH:
+        command = command[: _COMMAND_WIDTH - 3] + "..."
+    return MarkedProcess(process.pid, process.create_time(), command)
+
+
+def next_signal(*, asked: bool, overdue: bool) -> signal.Signals | None:
+    """Decide what a process gets now: a request, then patience, then the end."""
+    if overdue:
+        return signal.SIGKILL
+    return None if asked else signal.SIGTERM
+
+
+def sweep(
+    folder: Path,
+    grace: float,
+    *,
+    excluding: Collection[int] = (),
+    hurry: Callable[[], bool] = lambda: False,
+    on_found: Callable[[MarkedProcess], None] = lambda _process: None,
+) -> list[MarkedProcess]:
+    """End every process with the mark of `folder`, also those that appear meanwhile.
+
+    Args:
+        folder: Data folder of the stack.
+        grace: Seconds between the request (SIGTERM) and the end (SIGKILL).
+        excluding: Process ids to leave alone.
+        hurry: Asked again and again; true ends the patience.
+        on_found: Told of each process before it gets its first signal.
+
+    Returns:
+        What is still there although it was killed; normally nothing.
+    """
+    asked: set[tuple[int, float]] = set()
+    began = time.monotonic()
+    while running := find_marked(folder, excluding=excluding):
+        waited = time.monotonic() - began
+        if waited > grace + _LAST_WAIT:
+            return running
+        overdue = waited > grace or hurry()
+        for one in running:
+            identity = (one.pid, one.started)
+            if identity not in asked:
+                on_found(one)
+            chosen = next_signal(asked=identity in asked, overdue=overdue)
+            asked.add(identity)
+            if chosen is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(one.pid, chosen)
+        time.sleep(_PAUSE)
+    return []
+
+
+def main(arguments: list[str]) -> int:
+    """Wait for the supervisor's end; sweep unless it said that all is done."""
+    folder, grace = Path(arguments[0]), float(arguments[1])
+    # A signal to the terminal's processes must not take away the last one who cleans up.
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)
+    if sys.stdin.buffer.read() == FAREWELL:
+        return 0
+    _say(f"the supervisor of {folder} is gone; ending what it left")
+    remaining = sweep(folder, grace, on_found=lambda one: _say(f"ending {one.describe()}"))
+    for one in remaining:
+        _say(f"still there: {one.describe()}")
+    return 1 if remaining else 0
+
+
+def _say(text: str) -> None:
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    sys.stdout.write(f"{now} {text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,162 @@
+"""The worker's process: makes the work pool and its queues, tidies up after a crash, then polls.
+
+Run as `python -m prefect_cassandra.local.worker DRAIN`. Prefect's own process worker does the work;
+what is added is that it waits for the server while its imports are done already, and that SIGTERM
+lets running flows end instead of ending them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.states import Crashed
+from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
+
+from prefect_cassandra.local.prefect_services import GO, POOL, QUEUES, WORKER_NAME
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+
+# A laptop that was shut over a week-end wakes to a pile of scheduled runs.
+_RUNS_AT_ONCE = 10
+_PAUSE = 0.1
+
+
+class LocalWorker(ProcessWorker):
+    """Prefect's process worker that can stop taking runs and count those it has."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.is_draining = False
+        self.running = 0
+
+    @classmethod
+    def __dispatch_key__(cls) -> str | None:
+        # Not a type of its own: the pool's type `process` keeps meaning Prefect's class.
+        return None
+
+    async def get_and_submit_flow_runs(self) -> list[FlowRun]:
+        """Ask for work unless we are about to stop."""
+        return [] if self.is_draining else await super().get_and_submit_flow_runs()
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: ProcessJobConfiguration,
+        task_status: Any = None,
+    ) -> ProcessWorkerResult:
+        """Run one flow run, counted."""
+        self.running += 1
+        try:
+            return await super().run(flow_run, configuration, task_status)
+        finally:
+            self.running -= 1
+
+
+async def make_pool(client: PrefectClient) -> None:
+    """Make the work pool and its queues where they do not exist."""
+    template = ProcessWorker.get_default_base_job_template()
+    try:
+        await client.create_work_pool(
+            WorkPoolCreate(name=POOL, type="process", base_job_template=template)
+        )
+    except ObjectAlreadyExists:
+        pass
+    existing = {queue.name for queue in await client.read_work_queues(work_pool_name=POOL)}
+    for name in QUEUES:
+        if name not in existing:
+            await client.create_work_queue(name=name, work_pool_name=POOL)
+
+
+async def settle_lost_runs(client: PrefectClient) -> list[str]:
+    """Report runs as crashed whose processes cannot exist any more; return their names.
+
+    Called before the first poll. Whatever ran under an earlier worker of this pool was ended before
+    this one was started; a run that nobody reports stays Running for ever.
+    """
+    lost = await client.read_flow_runs(
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL])),
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(
+                type=FlowRunFilterStateType(
+                    any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+                )
+            )
+        ),
+    )
+    for run in lost:
+        state: Any = Crashed(message="The local stack ended while this run was under way.")
+        await client.set_flow_run_state(run.id, state, force=True)
+    return [run.name for run in lost]
+
+
+async def work(drain: float) -> None:
+    """Poll until asked to stop, then let running flows end.
+
+    Args:
+        drain: Seconds that running flows get. A flow that is not done then gets SIGTERM from
+            Prefect and reports itself as crashed.
+    """
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(one, asked.set)
+    async with get_client() as client:
+        await make_pool(client)
+        for name in await settle_lost_runs(client):
+            _say(f"Run {name!r} was lost with an earlier worker and is reported as crashed.")
+    worker = LocalWorker(
+        name=WORKER_NAME,
+        work_pool_name=POOL,
+        limit=_RUNS_AT_ONCE,
+        heartbeat_interval_seconds=10,
+        create_pool_if_not_found=False,
+    )
+    polling = asyncio.create_task(worker.start(printer=_say))
+    stop = asyncio.create_task(asked.wait())
+    await asyncio.wait({polling, stop}, return_when=asyncio.FIRST_COMPLETED)
+    if not polling.done():
+        await _drain(worker, drain)
+        polling.cancel()
+    stop.cancel()
+    await asyncio.gather(polling, return_exceptions=not polling.done())
+
+
+async def _drain(worker: LocalWorker, seconds: float) -> None:
+    worker.is_draining = True
+    deadline = asyncio.get_running_loop().time() + seconds
+    if worker.running:
+        _say(f"Waiting up to {seconds:.0f} s for {worker.running} running flow(s).")
+    while worker.running and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(_PAUSE)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def main(arguments: list[str]) -> int:
+    """Wait for the word, then work. The end of the pipe instead means that nobody needs us."""
+    if sys.stdin.buffer.readline() != GO:
+        return 1
+    asyncio.run(work(float(arguments[0])))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
