@@ -1,0 +1,275 @@
+"""Carries a plan out: under the schema lock, each migration recorded statement by statement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from prefect_cassandra.driver.config import Login
+from prefect_cassandra.driver.session import shared_session
+from prefect_cassandra.errors import (
+    ConfigurationError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    SchemaError,
+)
+from prefect_cassandra.schema import planning
+from prefect_cassandra.schema.credentials import PasswordFolder
+from prefect_cassandra.schema.grants import OWNER, wanted_roles
+from prefect_cassandra.schema.lock import LeaseRules, SchemaLock
+from prefect_cassandra.schema.records import Recorder
+from prefect_cassandra.schema.roles import password_step
+from prefect_cassandra.schema.steps import PASSWORD_MARK
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from prefect_cassandra.driver.config import ClusterConfig
+    from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.schema.migrations import Pending
+    from prefect_cassandra.schema.model import Keyspaces
+    from prefect_cassandra.schema.planning import Plan
+    from prefect_cassandra.schema.rules import Change
+    from prefect_cassandra.schema.steps import Step
+
+T = TypeVar("T")
+Progress = Callable[[str], None]
+
+# Changing the schema of a busy cluster takes longer than a read or a write.
+_DDL_TIMEOUT = 60.0
+_ATTEMPTS = 4
+# Nodes keep permissions for two seconds (`permissions_validity`), refusals included.
+_GRANTS_SETTLE = 5.0
+_EXISTS = {
+    "TABLE": "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?",
+    "TYPE": "SELECT type_name FROM system_schema.types WHERE keyspace_name = ? AND type_name = ?",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What `apply` did.
+
+    Attributes:
+        steps: Keyspace, role and grant statements that were sent.
+        migrations: Labels of the migrations this runner finished.
+        notes: What a person should know, e.g. a repair that is now needed.
+        seconds: From the first look to the last record.
+    """
+
+    environment: str
+    steps: tuple[Step, ...]
+    migrations: tuple[str, ...]
+    notes: tuple[str, ...]
+    seconds: float
+
+
+def apply(
+    config: ClusterConfig,
+    keyspaces: Keyspaces,
+    environment: str,
+    *,
+    secrets: Path,
+    rules: LeaseRules | None = None,
+    progress: Progress | None = None,
+) -> Applied:
+    """Make the cluster what the file says: keyspaces, roles, grants, migrations. Safe to repeat.
+
+    Keyspaces and roles are made with `config`'s login, a superuser; migrations run as the owner role,
+    with the login this function writes to `secrets`.
+
+    Args:
+        config: Connection of a superuser.
+        keyspaces: The file, read by `load_keyspaces`.
+        environment: One of the file's environments.
+        secrets: Folder of the roles' password files; missing ones are made.
+        rules: Lease and waiting times of the schema lock.
+        progress: Called with one line for each thing that is about to be done.
+
+    Raises:
+        ConfigurationError: The environment is not in the file, or does not fit the cluster.
+        MigrationChangedError: An applied file is not what it was.
+        SchemaError: A migration cannot be applied as it stands.
+        SchemaLockedError: Another runner held the lock too long, or took it over.
+        PermissionDeniedError: The connection is not a superuser's.
+        OutcomeUnknownError: The cluster stopped answering; run it again.
+    """
+    began = time.monotonic()
+    session = shared_session(config)
+    folder = PasswordFolder(secrets)
+    tell = progress or _silent
+    first = planning.plan(config, keyspaces, environment, secrets=secrets)
+    if first.is_empty:
+        return Applied(environment, (), (), first.notes, time.monotonic() - began)
+    for step in first.bookkeeping:
+        tell(step.subject)
+        _send(session, step.cql)
+    with SchemaLock(session, rules) as lock:
+        _finish_rotations(session, folder, first.rotations, keyspaces)
+        # Another runner may have done everything while this one waited for the lock.
+        current = planning.plan(config, keyspaces, environment, secrets=secrets)
+        runner = _Runner(config, session, lock, folder, tell)
+        runner.take(current)
+        finished = runner.migrate([*keyspaces.keyspaces], keyspaces, environment)
+    notes = [f"{step.subject}: {step.note}" for step in current.steps if step.note]
+    sent = (*first.bookkeeping, *current.steps)
+    return Applied(
+        environment, sent, tuple(finished), (*notes, *current.notes), time.monotonic() - began
+    )
+
+
+def rotate(
+    config: ClusterConfig,
+    keyspaces: Keyspaces,
+    role: str,
+    *,
+    secrets: Path,
+    rules: LeaseRules | None = None,
+) -> None:
+    """Give one role a new password.
+
+    The new one is on disk before the database learns its hash, and takes the place of the old one after.
+    Open connections go on; new ones read the file and use the new password. A process that opens a
+    connection in the instant between the two is refused and has to try again.
+
+    Raises:
+        ConfigurationError: The role is not one of this installation, or was not made yet.
+        OutcomeUnknownError: The cluster stopped answering; the next `apply` or `rotate` finishes it.
+    """
+    known = wanted_roles(keyspaces.keyspaces)
+    if role not in known:
+        raise ConfigurationError(
+            f"{role!r} is not a role of this installation", hint=f"They are: {', '.join(known)}."
+        )
+    session = shared_session(config)
+    folder = PasswordFolder(secrets)
+    if role not in planning.read_facts(session, known).roles:
+        raise ConfigurationError(
+            f"the role {role} does not exist yet",
+            hint="Run `prefect-cassandra schema apply` first.",
+        )
+    with SchemaLock(session, rules) as lock:
+        _finish_rotations(session, folder, (role,), keyspaces)
+        hashed = folder.stage(role)
+        lock.check()
+        _send(session, password_step(role).cql.replace(PASSWORD_MARK, hashed))
+        folder.promote(role)
+
+
+class _Runner:
+    """One holder of the lock, at work."""
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        session: Session,
+        lock: SchemaLock,
+        folder: PasswordFolder,
+        tell: Progress,
+    ) -> None:
+        self.config = config
+        self.session = session
+        self.lock = lock
+        self.folder = folder
+        self.tell = tell
+        self.granted_until = 0.0
+
+    def take(self, plan: Plan) -> None:
+        """Send the statements of the superuser."""
+        for step in (*plan.bookkeeping, *plan.steps):
+            self.tell(step.subject)
+            cql = step.cql
+            if step.password_of is not None:
+                self.folder.ensure(step.password_of)
+                cql = cql.replace(PASSWORD_MARK, self.folder.hashed(step.password_of))
+            self.lock.check()
+            _send(self.session, cql)
+        if plan.steps:
+            self.granted_until = time.monotonic() + _GRANTS_SETTLE
+
+    def migrate(self, names: list[str], keyspaces: Keyspaces, environment: str) -> list[str]:
+        """Carry out the migrations as the owner; returns the labels of the finished ones."""
+        login = Login(username=None, password=None, folder=self.folder.login_folder(OWNER))
+        owner = shared_session(replace(self.config, login=login))
+        recorder = Recorder(owner, self.lock.epoch, OWNER, self.lock.runner)
+        # Only behind the fence are the records final: read them again, then decide.
+        for name in names:
+            self._when_granted(lambda name=name: recorder.raise_fence(name))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        found = planning.look(self.session, keyspaces, environment, self.folder)
+        finished = []
+        for item in planning.decide(keyspaces, environment, found).migrations:
+            self._carry_out(item, owner, recorder)
+            finished.append(item.migration.label)
+        return finished
+
+    def _carry_out(self, item: Pending, owner: Session, recorder: Recorder) -> None:
+        migration, done = item.migration, item.done
+        self.tell(migration.label + (f", from statement {done + 1} on" if item.record else ""))
+        self.lock.check()
+        record = (
+            recorder.resume(migration, item.record) if item.record else recorder.begin(migration)
+        )
+        if done == len(migration.statements):
+            # The refused last statement was taken out of the file; there is nothing left to send.
+            recorder.advance(migration, done, done, record.started_at)
+        for index in range(done, len(migration.statements)):
+            self.lock.check()
+            if item.record is None or index > done:
+                self._refuse_existing(migration.label, migration.changes[index])
+            text = migration.statements[index].text
+            self._when_granted(lambda text=text: _send(owner, text))  # type: ignore[misc]  # as above
+            recorder.advance(migration, index, index + 1, record.started_at)
+
+    def _refuse_existing(self, label: str, change: Change) -> None:
+        """IF NOT EXISTS must not hide a table that somebody made by hand with other columns."""
+        if not change.creates:
+            return
+        found = self.session.execute(
+            _EXISTS[change.kind], [change.keyspace, change.name], idempotent=True
+        )
+        if found.one() is not None:
+            raise SchemaError(
+                f"{label}: {change.kind.lower()} {change.keyspace}.{change.name} exists already and no "
+                "migration made it",
+                hint="Compare it with the migration; a superuser drops it if it is not needed.",
+            )
+
+    def _when_granted(self, action: Callable[[], T]) -> T:
+        """Repeat what was refused as long as a node may not have seen grants of this very run."""
+        while True:
+            try:
+                return action()
+            except PermissionDeniedError:
+                if time.monotonic() >= self.granted_until:
+                    raise
+                time.sleep(0.2)
+
+
+def _finish_rotations(
+    session: Session, folder: PasswordFolder, roles: tuple[str, ...], keyspaces: Keyspaces
+) -> None:
+    if not roles:
+        return
+    facts = planning.read_facts(session, wanted_roles(keyspaces.keyspaces))
+    for role in roles:
+        if role in facts.roles:
+            folder.recover(role, facts.roles[role].hashed_password)
+
+
+def _send(session: Session, cql: str) -> None:
+    """Send a statement that may be sent twice, again when its outcome stays unknown."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            session.execute(cql, idempotent=True, timeout=_DDL_TIMEOUT)
+        except OutcomeUnknownError:
+            if attempt == _ATTEMPTS:
+                raise
+            time.sleep(0.5 * attempt)
+        else:
+            return
+
+
+def _silent(_: str) -> None:
+    return

@@ -1,0 +1,177 @@
+"""Puts the decisions together: what `apply` would do, without doing any of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect_cassandra.driver.session import shared_session
+from prefect_cassandra.schema import grants
+from prefect_cassandra.schema.cluster import read_facts
+from prefect_cassandra.schema.credentials import PasswordFolder
+from prefect_cassandra.schema.keyspaces import check_replication, describe, keyspace_step
+from prefect_cassandra.schema.migrations import pending, read_folder
+from prefect_cassandra.schema.model import LEDGER
+from prefect_cassandra.schema.records import BOOKKEEPING, MIGRATIONS, read_records
+from prefect_cassandra.schema.roles import role_steps
+from prefect_cassandra.schema.steps import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from prefect_cassandra.driver.config import ClusterConfig
+    from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.schema.cluster import Facts
+    from prefect_cassandra.schema.migrations import Migration, Pending, Record
+    from prefect_cassandra.schema.model import Keyspaces
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done, in this order.
+
+    Attributes:
+        bookkeeping: Statements that make the place where lock and records live.
+        steps: Keyspaces, roles and grants.
+        migrations: Migrations to carry out.
+        rotations: Roles whose password rotation was interrupted and will be finished.
+        notes: What a person should know, e.g. a guardrail that is off.
+    """
+
+    environment: str
+    bookkeeping: tuple[Step, ...]
+    steps: tuple[Step, ...]
+    migrations: tuple[Pending, ...]
+    rotations: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the cluster already is as the file says."""
+        return not (self.bookkeeping or self.steps or self.migrations or self.rotations)
+
+    @property
+    def statements(self) -> list[Step]:
+        """Every statement that would be sent, migrations cut into theirs."""
+        cut = [
+            Step(item.migration.label, statement.text, login="owner")
+            for item in self.migrations
+            for statement in item.migration.statements[item.done :]
+        ]
+        return [*self.bookkeeping, *self.steps, *cut]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Everything read before deciding: the cluster, the folders and the records."""
+
+    facts: Facts
+    migrations: Mapping[str, Sequence[Migration]]
+    records: Mapping[str, Mapping[int, Record]]
+    good_logins: frozenset[str]
+    rotations: tuple[str, ...]
+
+
+def plan(config: ClusterConfig, keyspaces: Keyspaces, environment: str, *, secrets: Path) -> Plan:
+    """Say what `apply` would do; changes nothing.
+
+    Args:
+        config: Connection of a superuser.
+        keyspaces: The file, read by `load_keyspaces`.
+        environment: One of the file's environments.
+        secrets: Folder of the roles' password files.
+
+    Raises:
+        ConfigurationError: The environment is not in the file, or does not fit the cluster.
+        SchemaError: A migration cannot be applied as it stands.
+        PermissionDeniedError: The connection is not a superuser's.
+    """
+    found = look(shared_session(config), keyspaces, environment, PasswordFolder(secrets))
+    return decide(keyspaces, environment, found)
+
+
+def look(session: Session, keyspaces: Keyspaces, environment: str, folder: PasswordFolder) -> Found:
+    """Read everything a decision needs; folders first, so that a wrong file costs no connection."""
+    keyspaces.environment(environment)
+    migrations = {
+        name: read_folder(spec.migrations, name) for name, spec in keyspaces.keyspaces.items()
+    }
+    roles = grants.wanted_roles(keyspaces.keyspaces)
+    facts = read_facts(session, roles)
+    ledger = facts.keyspaces.get(LEDGER)
+    recorded = ledger is not None and MIGRATIONS in ledger.tables
+    return Found(
+        facts=facts,
+        migrations=migrations,
+        records={name: read_records(session, name) if recorded else {} for name in migrations},
+        good_logins=frozenset(
+            name for name, role in facts.roles.items() if folder.agrees(name, role.hashed_password)
+        ),
+        rotations=tuple(role for role in roles if folder.is_rotating(role)),
+    )
+
+
+def decide(keyspaces: Keyspaces, environment: str, found: Found) -> Plan:
+    """Turn what was found into a plan. Pure."""
+    replication = keyspaces.replication(environment)
+    for name, copies in replication.items():
+        check_replication(name, copies, found.facts.nodes, environment)
+    first = _bookkeeping(replication, found.facts)
+    steps = [
+        step
+        for name, copies in replication.items()
+        if (step := keyspace_step(name, copies, found.facts.keyspaces.get(name)))
+        if step not in first
+    ]
+    applications = list(keyspaces.keyspaces)
+    waiting = [
+        item
+        for name, migrations in found.migrations.items()
+        for item in pending(name, migrations, found.records[name])
+    ]
+    return Plan(
+        environment=environment,
+        bookkeeping=tuple(first),
+        steps=(*steps, *role_steps(found.facts, applications, found.good_logins)),
+        migrations=tuple(waiting),
+        rotations=found.rotations,
+        notes=tuple(warnings(found.facts, replication)),
+    )
+
+
+def warnings(facts: Facts, replication: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Say what `apply` cannot mend: guardrails and the replication of the logins themselves."""
+    notes = [
+        f"the guardrail {name} does not stop anybody: set it to false in cassandra.yaml, else "
+        f"{what} is possible without a superuser"
+        for name, what in (
+            ("drop_truncate_table_enabled", "TRUNCATE by flows and DROP TABLE by the owner"),
+            ("drop_keyspace_enabled", "DROP KEYSPACE by whoever made one"),
+        )
+        if name in facts.open_guardrails
+    ]
+    auth = facts.keyspaces.get("system_auth")
+    for datacenter, copies in replication[LEDGER].items():
+        kept = 0
+        if auth is not None:
+            kept = int(auth.copies.get(datacenter, auth.copies.get("replication_factor", 0)))
+        if auth is not None and kept < copies:
+            notes.append(
+                f"system_auth is kept as {describe(auth)}: with {copies} copies wanted in {datacenter}, "
+                "losing a node would lose logins that the data survives"
+            )
+    return notes
+
+
+def _bookkeeping(replication: Mapping[str, Mapping[str, int]], facts: Facts) -> list[Step]:
+    ledger = facts.keyspaces.get(LEDGER)
+    steps = []
+    if ledger is None and (step := keyspace_step(LEDGER, replication[LEDGER], None)):
+        steps.append(step)
+    there = ledger.tables if ledger else frozenset()
+    return steps + [
+        Step(f"table {LEDGER}.{table}", cql)
+        for table, cql in BOOKKEEPING.items()
+        if table not in there
+    ]

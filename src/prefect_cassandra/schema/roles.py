@@ -1,0 +1,89 @@
+"""Decides which role and grant statements are needed. Pure; passwords are judged by `credentials.py`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prefect_cassandra.schema import grants
+from prefect_cassandra.schema.cql import quote_name
+from prefect_cassandra.schema.steps import PASSWORD_MARK, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from prefect_cassandra.schema.cluster import Facts, FoundRole
+    from prefect_cassandra.schema.grants import Grant
+
+
+def role_steps(
+    facts: Facts, applications: Sequence[str], good_logins: Collection[str]
+) -> list[Step]:
+    """Return the statements that bring roles and grants to what `grants.py` says.
+
+    Args:
+        facts: What the cluster has.
+        applications: The application keyspaces.
+        good_logins: Roles whose password file and password in the database agree.
+    """
+    steps: list[Step] = []
+    for role in grants.wanted_roles(applications):
+        steps += _role(role, facts.roles.get(role), good=role in good_logins)
+    missing, extra = grant_drift(facts, applications)
+    steps += [
+        Step(_subject(cql), cql, note="more than the role should have")
+        for cql in grants.statements(extra, "REVOKE")
+    ]
+    return steps + [Step(_subject(cql), cql) for cql in grants.statements(missing, "GRANT")]
+
+
+def grant_drift(facts: Facts, applications: Sequence[str]) -> tuple[set[Grant], set[Grant]]:
+    """Return the grants that are missing and those that are too many."""
+    wanted = grants.wanted_grants(applications)
+    extra = grants.extra_grants(facts.grants, wanted, facts.keyspaces)
+    return wanted - facts.grants, extra
+
+
+def role_faults(found: FoundRole | None, *, good_login: bool) -> list[str]:
+    """Say what is wrong with one role itself, leaving its grants aside."""
+    if found is None:
+        return ["missing"]
+    faults = ["is a superuser"] if found.superuser else []
+    if not found.login:
+        faults.append("cannot log in")
+    if not good_login:
+        faults.append("password file and database differ")
+    return faults + [f"inherits from {parent}" for parent in sorted(found.member_of)]
+
+
+def password_step(role: str) -> Step:
+    """Return the statement that gives a role the password in its file."""
+    cql = f"ALTER ROLE {quote_name(role)} WITH HASHED PASSWORD = '{PASSWORD_MARK}'"
+    note = (
+        "its password file is missing or does not log in; a password used elsewhere stops working"
+    )
+    return Step(f"role {role}", cql, note=note, password_of=role)
+
+
+def _role(role: str, found: FoundRole | None, *, good: bool) -> list[Step]:
+    name, subject = quote_name(role), f"role {role}"
+    if found is None:
+        cql = (
+            f"CREATE ROLE IF NOT EXISTS {name} WITH HASHED PASSWORD = '{PASSWORD_MARK}' "
+            "AND LOGIN = true AND SUPERUSER = false"
+        )
+        return [Step(subject, cql, password_of=role)]
+    steps = []
+    if found.superuser or not found.login:
+        cql = f"ALTER ROLE {name} WITH SUPERUSER = false AND LOGIN = true"
+        steps.append(Step(subject, cql, note="was changed by hand"))
+    if not good:
+        steps.append(password_step(role))
+    for parent in sorted(found.member_of):
+        # A role inherits everything its parents may do, which no list of its own grants would show.
+        cql = f"REVOKE {quote_name(parent)} FROM {name}"
+        steps.append(Step(subject, cql, note=f"inherited from {parent}"))
+    return steps
+
+
+def _subject(cql: str) -> str:
+    return f"role {cql.rsplit(' ', 1)[-1]}"
