@@ -21,10 +21,12 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
 # Children inherit it, so a flow run carries it through its worker although no one wrote its pid down.
 MARK = "PREFECT_CASSANDRA_STACK"
+# The worker carries this beside the mark, and so do the flow runs it starts.
+BRANCH = "PREFECT_CASSANDRA_BRANCH"
 FAREWELL = b"done"
 
 _PAUSE = 0.1
@@ -41,11 +43,13 @@ class MarkedProcess:
         pid: Process id.
         started: Unix time at which it started; with the pid it names one process for ever.
         command: Its command line, shortened.
+        branch: Whose descendant it is, `worker` for flow runs; empty for all others.
     """
 
     pid: int
     started: float
     command: str
+    branch: str = ""
 
     def describe(self) -> str:
         """Say in one line which process it is and since when."""
@@ -58,25 +62,31 @@ def mark_of(folder: Path) -> str:
     return str(folder.resolve())
 
 
-def find_marked(folder: Path, *, excluding: Collection[int] = ()) -> list[MarkedProcess]:
-    """List the running processes that carry the mark of `folder`, oldest first."""
+def find_marked(folder: Path, *, branch: str = "") -> list[MarkedProcess]:
+    """List the running processes that carry the mark of `folder`, oldest first.
+
+    Args:
+        folder: Data folder of the stack.
+        branch: Only those of this branch; empty means all.
+    """
     wanted = mark_of(folder)
     found = []
     for process in psutil.process_iter():
-        if process.pid in excluding or process.pid == os.getpid():
+        if process.pid == os.getpid():
             continue
         # Other people's processes and those that end meanwhile cannot be asked, and are not ours.
         with suppress(psutil.Error, OSError):
-            if process.environ().get(MARK) == wanted:
-                found.append(_describe(process))
-    return sorted(found, key=lambda one: one.started)
+            environment = process.environ()
+            if environment.get(MARK) == wanted:
+                found.append(_describe(process, environment.get(BRANCH, "")))
+    return sorted((one for one in found if branch in {"", one.branch}), key=lambda one: one.started)
 
 
-def _describe(process: psutil.Process) -> MarkedProcess:
+def _describe(process: psutil.Process, branch: str) -> MarkedProcess:
     command = shlex.join(process.cmdline()) or process.name()
     if len(command) > _COMMAND_WIDTH:
         command = command[: _COMMAND_WIDTH - 3] + "..."
-    return MarkedProcess(process.pid, process.create_time(), command)
+    return MarkedProcess(process.pid, process.create_time(), command, branch)
 
 
 def next_signal(*, asked: bool, overdue: bool) -> signal.Signals | None:
@@ -90,7 +100,7 @@ def sweep(
     folder: Path,
     grace: float,
     *,
-    excluding: Collection[int] = (),
+    branch: str = "",
     hurry: Callable[[], bool] = lambda: False,
     on_found: Callable[[MarkedProcess], None] = lambda _process: None,
 ) -> list[MarkedProcess]:
@@ -99,7 +109,7 @@ def sweep(
     Args:
         folder: Data folder of the stack.
         grace: Seconds between the request (SIGTERM) and the end (SIGKILL).
-        excluding: Process ids to leave alone.
+        branch: Only processes of this branch; empty means all.
         hurry: Asked again and again; true ends the patience.
         on_found: Told of each process before it gets its first signal.
 
@@ -108,7 +118,7 @@ def sweep(
     """
     asked: set[tuple[int, float]] = set()
     began = time.monotonic()
-    while running := find_marked(folder, excluding=excluding):
+    while running := find_marked(folder, branch=branch):
         waited = time.monotonic() - began
         if waited > grace + _LAST_WAIT:
             return running

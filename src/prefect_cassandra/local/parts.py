@@ -43,11 +43,15 @@ class Part(Protocol):
         """Return its process id, None before it was started."""
         ...
 
-    def poll(self) -> int | None:
-        """Return its exit code, None while it runs."""
+    def ended(self) -> str:
+        """Say how it ended; empty while it runs and before it was started."""
         ...
 
-    def stop(self, timeout: float) -> None:
+    def log_tail(self) -> str:
+        """Return the last lines of its log that matter."""
+        ...
+
+    def stop(self, timeout: float) -> object:
         """Ask it to end; kill it after `timeout` seconds."""
         ...
 
@@ -117,9 +121,14 @@ class Child:
             with suppress(OSError):
                 self.stdin.close()
 
-    def poll(self) -> int | None:
-        """Return the exit code, None while it runs or when it never ran."""
-        return self._process.poll() if self._process else None
+    def ended(self) -> str:
+        """Say how it ended; empty while it runs and before it was started."""
+        code = self._process.poll() if self._process else None
+        return "" if code is None else describe_exit(code)
+
+    def log_tail(self) -> str:
+        """Return the last lines of its log."""
+        return log_tail(self.log)
 
     def is_running(self) -> bool:
         """Tell whether it was started and has not ended."""
@@ -166,13 +175,11 @@ def describe_exit(code: int) -> str:
     return f"was ended by signal {-code}"
 
 
-def crash(part: Part, code: int) -> LocalStackError:
+def crash(part: Part) -> LocalStackError:
     """Build the error for a part that ended although nobody asked it to."""
-    tail = log_tail(part.log)
+    tail = part.log_tail()
     shown = f"; the end of its log:\n{tail}" if tail else " and wrote no log."
-    return LocalStackError(
-        f"{part.name} {describe_exit(code)}{shown}", hint=f"The whole log: {part.log}"
-    )
+    return LocalStackError(f"{part.name} {part.ended()}{shown}", hint=f"The whole log: {part.log}")
 
 
 def wait_for(
@@ -197,14 +204,13 @@ def wait_for(
     """
     deadline = time.monotonic() + timeout
     while not condition():
-        code = part.poll()
-        if code is not None:
-            raise crash(part, code)
+        if part.ended():
+            raise crash(part)
         if aborted():
             raise LocalStackError(f"The start of {part.name} was called off.")
         if time.monotonic() > deadline:
             raise LocalStackError(
-                f"{part.name} did not {what} within {timeout:.0f} s.\n{log_tail(part.log)}",
+                f"{part.name} did not {what} within {timeout:.0f} s.\n{part.log_tail()}",
                 hint=(
                     f"Read {part.log}; on a slow machine raise "
                     "PREFECT_INTEGRATIONS_CASSANDRA_LOCAL_START_TIMEOUT."

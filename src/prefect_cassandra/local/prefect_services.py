@@ -17,7 +17,7 @@ from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from prefect_cassandra.local.guard import MARK, mark_of
+from prefect_cassandra.local.guard import BRANCH, MARK, mark_of
 from prefect_cassandra.local.parts import Child, wait_for
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ HOST = "127.0.0.1"
 POOL = "local"
 QUEUES = ("default", "loads")
 WORKER_NAME = "local"
+WORKER_BRANCH = "worker"
 GO = b"go\n"
 
 _REQUEST_TIMEOUT = 5.0
@@ -131,7 +132,7 @@ def worker(folder: Path, port: int, drain: float) -> Child:
     return Child(
         name="worker",
         command=[sys.executable, "-m", "prefect_cassandra.local.worker", str(drain)],
-        environment=part_environment(folder, port, os.environ),
+        environment={**part_environment(folder, port, os.environ), BRANCH: WORKER_BRANCH},
         log=folder / "logs" / "worker.log",
         address=f"pool {POOL}",
     )
@@ -173,7 +174,7 @@ def start_services(
     since = time.time()
     the_worker.say(GO)
     wait_for(
-        lambda: the_server.poll() is not None or is_worker_online(port, since),
+        lambda: is_worker_online(port, since),
         the_worker,
         timeout,
         what="report to the server",

@@ -209,14 +209,9 @@ class FolderLock:
             self._file.close()
             self._file = None
 
-    def is_free(self) -> bool:
-        """Tell whether nobody holds it right now."""
-        try:
-            self.acquire()
-        except DataFolderError:
-            return False
-        self.release()
-        return True
+    def is_held(self) -> bool:
+        """Tell whether this object holds it."""
+        return self._file is not None
 
     def __enter__(self) -> Self:
         self.acquire()

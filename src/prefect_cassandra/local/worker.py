@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from prefect.client.orchestration import PrefectClient, get_client
@@ -46,8 +47,8 @@ class LocalWorker(ProcessWorker):
 
     @classmethod
     def __dispatch_key__(cls) -> str | None:
-        # Not a type of its own: the pool's type `process` keeps meaning Prefect's class.
-        return None
+        # Under the inherited key, `process`, it would take the place of Prefect's own class.
+        return "process-of-the-local-stack"
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Ask for work unless we are about to stop."""
@@ -70,12 +71,10 @@ class LocalWorker(ProcessWorker):
 async def make_pool(client: PrefectClient) -> None:
     """Make the work pool and its queues where they do not exist."""
     template = ProcessWorker.get_default_base_job_template()
-    try:
+    with suppress(ObjectAlreadyExists):
         await client.create_work_pool(
             WorkPoolCreate(name=POOL, type="process", base_job_template=template)
         )
-    except ObjectAlreadyExists:
-        pass
     existing = {queue.name for queue in await client.read_work_queues(work_pool_name=POOL)}
     for name in QUEUES:
         if name not in existing:
@@ -88,20 +87,19 @@ async def settle_lost_runs(client: PrefectClient) -> list[str]:
     Called before the first poll. Whatever ran under an earlier worker of this pool was ended before
     this one was started; a run that nobody reports stays Running for ever.
     """
-    lost = await client.read_flow_runs(
-        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL])),
-        flow_run_filter=FlowRunFilter(
-            state=FlowRunFilterState(
-                type=FlowRunFilterStateType(
-                    any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
-                )
-            )
-        ),
+    under_way = FlowRunFilterStateType(
+        any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
     )
-    for run in lost:
-        state: Any = Crashed(message="The local stack ended while this run was under way.")
-        await client.set_flow_run_state(run.id, state, force=True)
-    return [run.name for run in lost]
+    settled: list[str] = []
+    while lost := await client.read_flow_runs(
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL])),
+        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=under_way)),
+    ):
+        for run in lost:
+            state: Any = Crashed(message="The local stack ended while this run was under way.")
+            await client.set_flow_run_state(run.id, state, force=True)
+            settled.append(run.name)
+    return settled
 
 
 async def work(drain: float) -> None:
@@ -129,11 +127,14 @@ async def work(drain: float) -> None:
     polling = asyncio.create_task(worker.start(printer=_say))
     stop = asyncio.create_task(asked.wait())
     await asyncio.wait({polling, stop}, return_when=asyncio.FIRST_COMPLETED)
-    if not polling.done():
-        await _drain(worker, drain)
-        polling.cancel()
     stop.cancel()
-    await asyncio.gather(polling, return_exceptions=not polling.done())
+    if polling.done():
+        return polling.result()
+    await _drain(worker, drain)
+    polling.cancel()
+    with suppress(asyncio.CancelledError):
+        await polling
+    return None
 
 
 async def _drain(worker: LocalWorker, seconds: float) -> None:

@@ -1,0 +1,396 @@
+"""The whole stack on one machine: Cassandra, the Prefect server, a work pool and its worker.
+
+```
+with Stack(StackConfig.from_settings(data=folder)) as stack:
+    subprocess.run([...], env=stack.environment())
+```
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Self
+
+from prefect_cassandra.errors import LocalStackError
+from prefect_cassandra.local import prefect_services, preflight
+from prefect_cassandra.local.cassandra import Cassandra
+from prefect_cassandra.local.guard import FAREWELL, sweep
+from prefect_cassandra.local.jars import read_lock
+from prefect_cassandra.local.parts import Child, Part, crash
+from prefect_cassandra.local.plan import StackConfig, cassandra_config, needs_of
+from prefect_cassandra.local.state import (
+    FolderLock,
+    Identity,
+    PartRecord,
+    Phase,
+    StackState,
+    check_fits,
+    read_state,
+    write_state,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from prefect_cassandra.driver.config import ClusterConfig
+    from prefect_cassandra.local.guard import MarkedProcess
+    from prefect_cassandra.local.jars import DownloadProgress
+
+__all__ = ["Event", "Stack", "StackConfig"]
+
+_PAUSE = 0.1
+_WATCH_EVERY = 0.5
+# Beyond the time that running flows get: for the worker to say goodbye to the server.
+_WORKER_GRACE = 10.0
+_GUARD_GRACE = 20.0
+_DOWNLOAD_STEPS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something people may want to see while a stack starts, runs and stops.
+
+    Args:
+        part: Which part, or `stack`.
+        state: What it does now; `note` leaves the state as it is.
+        text: More about it.
+    """
+
+    part: str
+    state: Literal["starting", "ready", "stopping", "stopped", "note"]
+    text: str = ""
+
+
+class Stack:
+    """Starts, watches and stops everything; a context manager.
+
+    It installs no signal handlers: `supervisor.py` does that for the command line. When the process
+    that holds it dies, in whatever way, a guard process ends everything.
+
+    Args:
+        config: What to start and where.
+        report: Told of each event, from several threads.
+    """
+
+    def __init__(
+        self, config: StackConfig, report: Callable[[Event], None] = lambda _event: None
+    ) -> None:
+        self.config = config
+        self._report = report
+        self._lock = FolderLock(config.data)
+        self._guard: Child | None = None
+        self._server: Child | None = None
+        self._worker: Child | None = None
+        self._cassandra = Cassandra(cassandra_config(config))
+        self._state = self._wanted_state()
+        self._aborted = threading.Event()
+        self._hurry = threading.Event()
+
+    # What users of a running stack need to know.
+
+    @property
+    def contact_points(self) -> tuple[str, ...]:
+        """Return the nodes' addresses."""
+        return self.config.addresses
+
+    @property
+    def cql_port(self) -> int:
+        """Return the port for CQL."""
+        return self.config.cql_port
+
+    @property
+    def superuser(self) -> Path:
+        """Return the folder with the superuser's `username` and `password` files."""
+        return self._cassandra.superuser
+
+    @property
+    def ca_file(self) -> Path | None:
+        """Return the certificate that signs the nodes' ones, None without TLS."""
+        files = self._cassandra.tls_files
+        return files.ca if files else None
+
+    def cluster_config(self, role: str = "superuser") -> ClusterConfig:
+        """Return how a driver session reaches the nodes.
+
+        Args:
+            role: Folder under `secrets` with the login.
+        """
+        return self._cassandra.cluster_config(role)
+
+    @property
+    def api_url(self) -> str | None:
+        """Return the address of Prefect's API, None without Prefect."""
+        return prefect_services.api_url(self.config.server_port) if self.config.prefect else None
+
+    @property
+    def ui_url(self) -> str | None:
+        """Return the address of Prefect's pages, None without Prefect."""
+        return prefect_services.ui_url(self.config.server_port) if self.config.prefect else None
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment for child processes: ours, with Prefect meaning this stack."""
+        if not self.config.prefect:
+            return dict(os.environ)
+        return prefect_services.client_environment(
+            self.config.data, self.config.server_port, os.environ
+        )
+
+    @property
+    def parts(self) -> list[Part]:
+        """Return what was started, in the order of their start."""
+        children = (self._guard, self._server, self._worker)
+        started: list[Part] = [*self._cassandra.nodes]
+        started += [one for one in children if one is not None]
+        return [one for one in started if one.pid is not None or one.ended()]
+
+    # Start.
+
+    def up(self) -> None:
+        """Start everything and return when all of it answers.
+
+        Raises:
+            DataFolderError: The folder is in use, damaged or holds something else.
+            PortInUseError: A port is taken.
+            ResourceError: Memory, disk, an address or a Java is missing.
+            LocalStackError: A part did not start; everything is stopped again.
+        """
+        self.config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock.acquire()
+        try:
+            check_fits(self.config.data, read_state(self.config.data), self._state)
+            self._end_leftovers()
+            preflight.check(needs_of(self.config))
+            self._write("starting")
+            self._start_guard()
+            self._start_parts()
+            self._write("running")
+        except BaseException:
+            self.down()
+            raise
+
+    def _wanted_state(self) -> StackState:
+        config = self.config
+        return StackState(
+            cassandra=read_lock().cassandra,
+            nodes=config.nodes,
+            tls=config.tls,
+            prefect=config.prefect,
+            ports=config.ports,
+            api_url=self.api_url,
+        )
+
+    def _write(self, phase: Phase) -> None:
+        records = [
+            PartRecord(part.name, identity, part.address, str(part.log))
+            for part in self.parts
+            if part.pid is not None and (identity := Identity.of(part.pid)) is not None
+        ]
+        supervisor = Identity.of(os.getpid())
+        self._state = replace(self._state, phase=phase, supervisor=supervisor, parts=records)
+        write_state(self.config.data, self._state)
+
+    def _end_leftovers(self) -> None:
+        """Name, then end, what an earlier stack left: its guard was killed too, or is not done yet."""
+
+        def name(one: MarkedProcess) -> None:
+            self._report(
+                Event("stack", "note", f"ending a leftover of an earlier start: {one.describe()}")
+            )
+
+        remaining = sweep(self.config.data, self.config.stop_timeout, on_found=name)
+        if remaining:
+            raise LocalStackError(
+                f"A process of an earlier start does not end: {remaining[0].describe()}.",
+                hint="End it, or use another folder with --data.",
+            )
+
+    def _start_guard(self) -> None:
+        environment = {"PATH": os.environ.get("PATH", ""), "PYTHONUNBUFFERED": "1"}
+        command = [sys.executable, "-m", "prefect_cassandra.local.guard"]
+        self._guard = Child(
+            name="guard",
+            command=[*command, str(self.config.data), str(_GUARD_GRACE)],
+            environment=environment,
+            log=self.config.data / "logs" / "guard.log",
+        )
+        self._guard.start()
+
+    def _start_parts(self) -> None:
+        """Start Cassandra and Prefect at once; the first failure calls the others off."""
+        jobs = [self._start_cassandra, *([self._start_prefect] if self.config.prefect else [])]
+        with ThreadPoolExecutor(len(jobs), thread_name_prefix="start") as pool:
+            pending = {pool.submit(job) for job in jobs}
+            try:
+                while pending:
+                    done, pending = wait(pending, _PAUSE, return_when=FIRST_EXCEPTION)
+                    for future in done:
+                        future.result()
+                    self.check()
+                    if self._aborted.is_set():
+                        raise LocalStackError("The start was called off.")
+            except BaseException:
+                self._aborted.set()
+                # Ends whatever the other thread waits for, also a tool that runs for a moment only.
+                sweep(self.config.data, 0.0)
+                raise
+
+    def _start_cassandra(self) -> None:
+        self._report(Event("cassandra", "starting"))
+
+        shown = -1
+
+        def progress(done: DownloadProgress) -> None:
+            nonlocal shown
+            if self._aborted.is_set():
+                raise LocalStackError("The download of the jars was called off.")
+            step = done.bytes_done * _DOWNLOAD_STEPS // max(1, done.bytes_total)
+            if step > shown:
+                shown = step
+                megabytes = f"{done.bytes_done / 1e6:.0f} of {done.bytes_total / 1e6:.0f} MB"
+                self._report(Event("cassandra", "note", f"downloading jars, {megabytes}"))
+
+        self._cassandra.prepare(progress)
+        self._cassandra.start(self.config.start_timeout, aborted=self._aborted.is_set)
+        points = ", ".join(f"{one}:{self.cql_port}" for one in self.contact_points)
+        self._report(Event("cassandra", "ready", points))
+
+    def _start_prefect(self) -> None:
+        config = self.config
+        self._server = prefect_services.server(config.data, config.server_port)
+        self._worker = prefect_services.worker(
+            config.data, config.server_port, config.drain_timeout
+        )
+        began = time.monotonic()
+        self._report(Event("server", "starting"))
+        self._report(Event("worker", "starting"))
+
+        def ready(part: Child) -> None:
+            self._report(Event(part.name, "ready", part.address))
+
+        prefect_services.start_services(
+            self._server,
+            self._worker,
+            folder=config.data,
+            cache=config.cache,
+            port=config.server_port,
+            timeout=config.start_timeout,
+            aborted=self._aborted.is_set,
+            on_ready=ready,
+        )
+
+    # Run.
+
+    def check(self) -> None:
+        """Look at every part once.
+
+        Raises:
+            LocalStackError: A part ended by itself; names it and quotes its log.
+        """
+        for part in self.parts:
+            if part.ended():
+                raise crash(part)
+
+    def watch(self, stop: threading.Event) -> None:
+        """Look at the parts twice a second until `stop` is set.
+
+        A worker that dies takes the stack down instead of being replaced: the flows it ran are
+        without anyone who reports their end, and the next start settles exactly that.
+
+        Raises:
+            LocalStackError: A part ended by itself.
+        """
+        while not stop.wait(_WATCH_EVERY):
+            self.check()
+
+    def call_off(self) -> None:
+        """Make an `up` in another thread, or interrupted by a signal, stop waiting."""
+        self._aborted.set()
+
+    def hurry(self) -> None:
+        """Make a `down` under way kill what it waits for."""
+        self._hurry.set()
+
+    # Stop.
+
+    def down(self) -> None:
+        """Stop everything in order: the worker, what it ran, the server, the nodes.
+
+        While the worker and the flows end, the server is there to hear how they ended.
+        """
+        if not self._lock.is_held():
+            return
+        with ExitStack() as steps:
+            # Called from the last to the first; each even if another failed.
+            steps.callback(self._lock.release)
+            steps.callback(self._forget)
+            steps.callback(self._dismiss_guard)
+            steps.callback(self._sweep)
+            steps.callback(self._stop_cassandra)
+            steps.callback(lambda: self._stop(self._server, self.config.stop_timeout))
+            steps.callback(self._end_flows)
+            self._write("stopping")
+
+    def _end_flows(self) -> None:
+        self._stop(self._worker, self.config.drain_timeout + _WORKER_GRACE)
+        # A worker that was killed leaves its flows; with the server still there they report their end.
+        self._sweep(branch=prefect_services.WORKER_BRANCH)
+
+    def _stop(self, part: Child | None, timeout: float) -> None:
+        if part is None or not part.is_running():
+            return
+        self._report(Event(part.name, "stopping"))
+        self._patiently(lambda: part.stop(timeout), part.kill)
+        self._report(Event(part.name, "stopped"))
+
+    def _stop_cassandra(self) -> None:
+        if not any(node.is_running() for node in self._cassandra.nodes):
+            return
+        self._report(Event("cassandra", "stopping"))
+        self._patiently(
+            lambda: self._cassandra.stop(self.config.stop_timeout), self._cassandra.kill
+        )
+        self._report(Event("cassandra", "stopped"))
+
+    def _patiently(self, stop: Callable[[], object], kill: Callable[[], None]) -> None:
+        """Wait for an orderly end, and make it a quick one as soon as somebody asks for that."""
+        with ThreadPoolExecutor(1, thread_name_prefix="stop") as pool:
+            stopping = pool.submit(stop)
+            while not wait([stopping], _PAUSE).done:
+                if self._hurry.is_set():
+                    kill()
+            stopping.result()
+
+    def _sweep(self, branch: str = "") -> None:
+        def name(one: MarkedProcess) -> None:
+            self._report(Event("stack", "note", f"ending {one.describe()}"))
+
+        sweep(
+            self.config.data,
+            _WORKER_GRACE,
+            branch=branch,
+            hurry=self._hurry.is_set,
+            on_found=name,
+        )
+
+    def _dismiss_guard(self) -> None:
+        if self._guard is not None:
+            self._guard.say(FAREWELL, last=True)
+            self._guard.stop(_WORKER_GRACE)
+
+    def _forget(self) -> None:
+        self._state = self._state.stopped()
+        write_state(self.config.data, self._state)
+
+    def __enter__(self) -> Self:
+        self.up()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.down()
