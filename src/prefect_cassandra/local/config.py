@@ -45,7 +45,7 @@ class NodeTls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSpec:
-    """One local node, completely described.
+    """One local node, described completely.
 
     Args:
         name: `node1` to `node3`.
@@ -58,7 +58,7 @@ class NodeSpec:
         heap: Largest Java heap, as `512M` or `2G`.
         compiler: `c1` starts twice as fast; `c2` runs faster after minutes, for benchmarks.
         collector: `serial` is the lightest; `g1` is what Cassandra ships, for benchmarks.
-        commitlog_sync: `batch` acknowledges only what is on disk; `periodic` is Cassandra's default.
+        commitlog_sync: `batch` acknowledges only what is on disk; `periodic` is the default.
         system_auth_replicas: Copies of the logins when the keyspace is first made.
     """
 

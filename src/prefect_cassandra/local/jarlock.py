@@ -44,7 +44,7 @@ def is_wanted(artifact: str, classifier: str) -> bool:
 def resolve(version: str, poms: Path) -> list[Any]:
     """Return the artifacts of Cassandra and of its runtime dependencies."""
     maven = maven_library()
-    # Profiles of the poms are decided as on Linux, so that the lock is the same wherever it is made.
+    # The poms' profiles are decided as on Linux: the lock is the same wherever it is made.
     profile = maven.ProfileConstraints(os_name="Linux", os_family="unix", os_arch="amd64")
     context = maven.MavenContext(
         resolver=maven.PythonResolver(profile_constraints=profile), repo_cache=poms, timeout=60

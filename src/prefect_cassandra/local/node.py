@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prefect_cassandra.errors import LocalStackError
 from prefect_cassandra.local.config import (
@@ -19,17 +19,19 @@ from prefect_cassandra.local.config import (
 from prefect_cassandra.local.java import child_environment
 from prefect_cassandra.local.jndi import jndi_shim
 from prefect_cassandra.local.jvm import nodetool_command, server_command
+from prefect_cassandra.local.parts import describe_exit
 from prefect_cassandra.local.probe import answers_cql
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from prefect_cassandra.local.config import NodeSpec
     from prefect_cassandra.local.jvm import Runtime
 
-# Every process of a stack carries this, with the stack's data folder as its value: whoever looks for
-# what a killed parent left behind finds it by this variable, whatever its name and parent are.
+# Every process of a stack carries this, with the stack's data folder as its value: whoever looks
+# for what a killed parent left behind finds it by this, whatever its name and parent are.
 STACK_VARIABLE = "PREFECT_CASSANDRA_STACK"
 
 _POLL = 0.05
@@ -60,16 +62,40 @@ class Node:
         self._class_data = list(class_data)
         self._tls = tls
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
+
+    @property
+    def name(self) -> str:
+        """Return `node1` to `node3`."""
+        return self.spec.name
 
     @property
     def address(self) -> str:
-        """Return the loopback address the node listens on."""
-        return self.spec.address
+        """Return where the node answers CQL, as `127.0.0.1:9042`."""
+        return f"{self.spec.address}:{self.spec.cql_port}"
+
+    @property
+    def log(self) -> Path:
+        """Return the server's log; what the JVM itself prints is in `stdout.log` beside it."""
+        return self.spec.folder / "log" / "system.log"
 
     @property
     def pid(self) -> int | None:
-        """Return the process id, None before the start and after the end."""
-        return self._process.pid if self._process and self.is_running() else None
+        """Return the process id, None before the start."""
+        return self._process.pid if self._process else None
+
+    def ended(self) -> str:
+        """Say how the node ended; empty while it runs and before it was started."""
+        code = self.poll()
+        return "" if code is None else describe_exit(code)
+
+    def poll(self) -> int | None:
+        """Return the exit code, None while the node runs or when it was never started."""
+        return self._process.poll() if self._process else None
+
+    def has_data(self) -> bool:
+        """Tell whether the node was started before."""
+        return (self.spec.folder / "data" / "data" / "system").is_dir()
 
     def is_running(self) -> bool:
         """Tell whether the process is there; it may not answer yet."""
@@ -82,23 +108,24 @@ class Node:
         decide the order in which things stop.
         """
         self._write_files()
-        log = self.spec.folder / "log" / "stdout.log"
-        with log.open("ab") as output:
+        self._log_start = self.log.stat().st_size if self.log.is_file() else 0
+        with self.log.with_name("stdout.log").open("wb") as output:
             self._process = subprocess.Popen(
                 server_command(self.spec, self._runtime, self._class_data),
                 cwd=self.spec.folder,
-                env=self._environment(),
+                env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
 
-    def wait_ready(self, timeout: float) -> None:
+    def wait_ready(self, timeout: float, *, aborted: Callable[[], bool] = lambda: False) -> None:
         """Wait until the node answers CQL.
 
         Args:
             timeout: Seconds.
+            aborted: Asked again and again; true ends the wait.
 
         Raises:
             LocalStackError: The process ended, or the time ran out; quotes the log.
@@ -106,7 +133,9 @@ class Node:
         deadline = time.monotonic() + timeout
         while not self.answers():
             if not self.is_running():
-                raise self._failure(f"ended with exit code {self._exit_code()}")
+                raise self._failure(self.ended())
+            if aborted():
+                raise LocalStackError(f"The start of {self.name} was called off.")
             if time.monotonic() > deadline:
                 raise self._failure(f"did not answer CQL within {timeout:.0f} s")
             time.sleep(_POLL)
@@ -143,7 +172,7 @@ class Node:
             self._process.wait()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal, such as SIGSTOP, which makes a node that holds its sockets open and is deaf."""
+        """Send a signal, such as SIGSTOP, which leaves a node deaf with its sockets open."""
         if self._process and self.is_running():
             self._process.send_signal(number)
 
@@ -157,12 +186,11 @@ class Node:
             timeout: Seconds.
             capture: Keep the output in the result; otherwise it goes where ours goes.
         """
-        self._write_files(tmp=False)
         command = nodetool_command(
             self.spec,
             self._runtime,
             arguments,
-            class_data=[flag for flag in self._class_data if "SharedArchiveFile" in flag],
+            class_data=[] if any("Dump" in flag for flag in self._class_data) else self._class_data,
             shim=jndi_shim(self._runtime),
         )
         return subprocess.run(
@@ -172,24 +200,24 @@ class Node:
             text=True,
             timeout=timeout,
             stdin=subprocess.DEVNULL,
-            env=self._environment(),
+            env=self.environment(),
         )
 
     def log_tail(self) -> str:
         """Return the last lines that matter: of the server's log, else of what the JVM printed."""
-        folder = self.spec.folder / "log"
-        log = _read(folder / "system.log")
-        lines = _errors(log) or _read(folder / "stdout.log").splitlines() or log.splitlines()
+        log = _read(self.log, self._log_start)
+        printed = _read(self.log.with_name("stdout.log"))
+        lines = _errors(log) or printed.splitlines() or log.splitlines()
         return "\n".join(lines[-_LOG_TAIL:])
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the node and of its tools, with the mark of their stack."""
         return {**child_environment(), STACK_VARIABLE: str(self.spec.stack)}
 
-    def _write_files(self, *, tmp: bool = True) -> None:
+    def _write_files(self) -> None:
         folder = self.spec.folder
-        if tmp:
-            # Unpacked native libraries of a node that was killed.
-            shutil.rmtree(folder / "tmp", ignore_errors=True)
+        # Native libraries that a killed node had unpacked there.
+        shutil.rmtree(folder / "tmp", ignore_errors=True)
         for name in ("conf", "data", "log", "tmp"):
             (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         files = {
@@ -201,21 +229,21 @@ class Node:
         for name, text in files.items():
             (folder / "conf" / name).write_text(text, encoding="utf-8")
 
-    def _exit_code(self) -> Any:
-        return self._process.returncode if self._process else None
-
     def _failure(self, what: str) -> LocalStackError:
         tail = self.log_tail()
         return LocalStackError(
-            f"Cassandra's {self.spec.name} on {self.address}:{self.spec.cql_port} {what}."
+            f"Cassandra's {self.name} on {self.address} {what}."
             + (f" Its log says:\n{tail}" if tail else ""),
-            hint=f"The whole log is in {self.spec.folder / 'log'}.",
+            hint=f"The whole log is in {self.log.parent}.",
         )
 
 
-def _read(path: Any) -> str:
+def _read(path: Path, start: int = 0) -> str:
+    """Read a log from `start`, or from its beginning when it was rolled since."""
     try:
-        return str(path.read_text(encoding="utf-8", errors="replace"))
+        with path.open("rb") as file:
+            file.seek(start if start <= path.stat().st_size else 0)
+            return file.read().decode("utf-8", errors="replace")
     except OSError:
         return ""
 

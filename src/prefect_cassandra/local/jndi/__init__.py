@@ -7,7 +7,6 @@ that runtime has no `javac` either.
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import tempfile
 import zipfile
@@ -85,4 +84,3 @@ def _pack(classes: Path, jar: Path) -> None:
     with zipfile.ZipFile(jar, "w") as archive:
         for path in sorted(classes.rglob("*.class")):
             archive.write(path, path.relative_to(classes))
-    os.chmod(jar, 0o644)
