@@ -101,14 +101,21 @@ class Link:
 
 
 def read_page(future: Any, raw: Any) -> Page:
-    """Turn a finished future's rows into a page."""
+    """Turn what a finished future delivered into a page."""
     answer = ResultSet(future, raw)
     names = tuple(answer.column_names or ())
-    if raw is None or not names:
+    if not names:
         return Page(schema_agreed=bool(future.is_schema_agreed))
     if isinstance(raw, Mapping):
         return Page(names, [dict(raw)], answer.paging_state)  # NumPy columns
     return Page(names, page_of(names, answer.column_types, raw), answer.paging_state)
+
+
+def wait_for(future: Any) -> Any:
+    """Wait for a future and return what it delivered, which the driver wraps when asked."""
+    answer = future.result()
+    rows = answer.current_rows
+    return rows[0] if rows and isinstance(rows[0], Mapping) else rows
 
 
 def open_link(config: ClusterConfig, clock: Clock) -> Link:

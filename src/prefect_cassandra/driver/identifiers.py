@@ -12,7 +12,7 @@ from prefect_cassandra.errors import ConfigurationError
 
 # One part of a dotted name: either quoted, with "" for a quote inside, or a plain CQL name.
 _PART = re.compile(r'"((?:[^"]|"")+)"|([A-Za-z][A-Za-z0-9_]*)')
-# Cassandra itself refuses longer or stranger keyspace and table names (SchemaConstants.NAME_LENGTH).
+# Cassandra refuses longer or stranger keyspace and table names (SchemaConstants.NAME_LENGTH).
 _NAME_LENGTH = 48
 _SCHEMA_NAME = re.compile(r"\w+", re.ASCII)
 

@@ -29,7 +29,7 @@ from prefect_cassandra.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# CAS_WRITE_UNKNOWN came with protocol v5; the driver does not know it and hands over a bare message.
+# CAS_WRITE_UNKNOWN came with protocol v5. The driver does not know it: a bare ErrorMessage results.
 CAS_UNKNOWN = 0x1700
 
 
@@ -228,7 +228,7 @@ def describe(error: BaseException) -> str:
         return "; ".join(reasons) or str(error.args[0])
     if isinstance(error, protocol.ErrorMessage):
         if error.code == CAS_UNKNOWN:
-            return "compare-and-set outcome unknown (0x1700): " + error.message
+            return f"compare-and-set outcome unknown (0x1700): {error.message}"
         return f"{error.summary}: {error.message}" if error.message else str(error.summary)
     if isinstance(error, cassandra.OperationTimedOut):
         return f"no answer within the client's timeout (last node: {error.last_host or 'none'})"

@@ -17,7 +17,7 @@ from cassandra.timestamps import MonotonicTimestampGenerator
 
 from prefect_cassandra.driver.answers import Page, Result
 from prefect_cassandra.driver.config import check_level
-from prefect_cassandra.driver.connect import Link, open_link, read_page
+from prefect_cassandra.driver.connect import Link, open_link, read_page, wait_for
 from prefect_cassandra.driver.outcomes import describe, meaning, to_error
 from prefect_cassandra.driver.prepared import Prepared
 from prefect_cassandra.driver.pump import Pump
@@ -251,7 +251,8 @@ class Session:
 
     async def aprepare(self, cql: str) -> Prepared:
         """Do what `prepare` does without blocking the event loop."""
-        return self._cached(cql) or await asyncio.to_thread(self.prepare, cql)
+        found = self._cached(cql)
+        return found if found is not None else await asyncio.to_thread(self.prepare, cql)
 
     def table(self, keyspace: str, table: str) -> TableInfo:
         """Return what a table looks like.
@@ -342,7 +343,7 @@ class Session:
             link = self.link()
             future = link.start(request, state)
             try:
-                return read_page(future, future.result())
+                return read_page(future, wait_for(future))
             except Exception as error:  # noqa: BLE001 -- judge() raises it again, translated
                 step = self.judge(request, error, future, attempt)
             self._closed.wait(step.pause)
