@@ -6,7 +6,9 @@ to fail, so that an alert channel can be tried without breaking anything.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+import os
+import signal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import httpx
 from prefect import Flow, flow, get_run_logger, task
@@ -65,14 +67,19 @@ def break_down(reason: str) -> None:
 @flow(name="failing", on_failure=[notify], on_crashed=[notify])
 def failing(
     reason: str = "this flow always fails",
+    how: Literal["fail", "crash"] = "fail",
     webhook_url: str | None = None,  # noqa: ARG001 -- the hook reads it from the run's parameters
 ) -> None:
     """Fail, so that the webhook is told.
 
     Args:
         reason: What the error says.
-        webhook_url: Where to post; the Secret block `alerts-webhook` when absent. Parameters can be
-            read by everybody who sees the run, so an address that is a secret belongs in the block.
+        how: `fail` raises an error; `crash` kills the process, as a node out of memory would. Only a
+            worker can tell of a crash, so use `crash` with the deployment.
+        webhook_url: Where to post; the Secret block `alerts-webhook` when absent. Everybody who sees
+            a run can read its parameters, so an address that is a secret belongs in the block.
     """
-    get_run_logger().info("About to fail")
+    get_run_logger().info("About to %s", how)
+    if how == "crash":
+        os.kill(os.getpid(), signal.SIGKILL)
     break_down(reason)

