@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from prefect_cassandra.driver.config import Login
-from prefect_cassandra.driver.session import shared_session
+from prefect_cassandra.driver.sharing import shared_session
 from prefect_cassandra.errors import (
     ConfigurationError,
     OutcomeUnknownError,
@@ -16,6 +17,7 @@ from prefect_cassandra.errors import (
     SchemaError,
 )
 from prefect_cassandra.schema import planning
+from prefect_cassandra.schema.cluster import read_facts
 from prefect_cassandra.schema.credentials import PasswordFolder
 from prefect_cassandra.schema.grants import OWNER, wanted_roles
 from prefect_cassandra.schema.lock import LeaseRules, SchemaLock
@@ -24,12 +26,10 @@ from prefect_cassandra.schema.roles import password_step
 from prefect_cassandra.schema.steps import PASSWORD_MARK
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from prefect_cassandra.driver.config import ClusterConfig
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.schema.migrations import Pending
-    from prefect_cassandra.schema.model import Keyspaces
+    from prefect_cassandra.schema.model import Installation
     from prefect_cassandra.schema.planning import Plan
     from prefect_cassandra.schema.rules import Change
     from prefect_cassandra.schema.steps import Step
@@ -43,8 +43,10 @@ _ATTEMPTS = 4
 # Nodes keep permissions for two seconds (`permissions_validity`), refusals included.
 _GRANTS_SETTLE = 5.0
 _EXISTS = {
-    "TABLE": "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?",
-    "TYPE": "SELECT type_name FROM system_schema.types WHERE keyspace_name = ? AND type_name = ?",
+    "TABLE": """SELECT table_name FROM system_schema.tables
+ WHERE keyspace_name = ? AND table_name = ?""",
+    "TYPE": """SELECT type_name FROM system_schema.types
+ WHERE keyspace_name = ? AND type_name = ?""",
 }
 
 
@@ -68,23 +70,19 @@ class Applied:
 
 def apply(
     config: ClusterConfig,
-    keyspaces: Keyspaces,
-    environment: str,
+    installation: Installation,
     *,
-    secrets: Path,
     rules: LeaseRules | None = None,
     progress: Progress | None = None,
 ) -> Applied:
     """Make the cluster what the file says: keyspaces, roles, grants, migrations. Safe to repeat.
 
-    Keyspaces and roles are made with `config`'s login, a superuser; migrations run as the owner role,
-    with the login this function writes to `secrets`.
+    Keyspaces and roles are made with `config`'s login, a superuser; migrations run as the owner,
+    with the login this function writes to the secrets folder.
 
     Args:
         config: Connection of a superuser.
-        keyspaces: The file, read by `load_keyspaces`.
-        environment: One of the file's environments.
-        secrets: Folder of the roles' password files; missing ones are made.
+        installation: The file, the environment and the password files; missing ones are made.
         rules: Lease and waiting times of the schema lock.
         progress: Called with one line for each thing that is about to be done.
 
@@ -97,61 +95,58 @@ def apply(
         OutcomeUnknownError: The cluster stopped answering; run it again.
     """
     began = time.monotonic()
-    session = shared_session(config)
-    folder = PasswordFolder(secrets)
-    tell = progress or _silent
-    first = planning.plan(config, keyspaces, environment, secrets=secrets)
+    first = planning.plan(config, installation)
     if first.is_empty:
-        return Applied(environment, (), (), first.notes, time.monotonic() - began)
+        return Applied(first.environment, (), (), first.notes, time.monotonic() - began)
+    session = shared_session(config)
+    tell = progress or _silent
     for step in first.bookkeeping:
         tell(step.subject)
         _send(session, step.cql)
     with SchemaLock(session, rules) as lock:
-        _finish_rotations(session, folder, first.rotations, keyspaces)
+        runner = _Runner(config, installation, lock, tell)
+        runner.finish_rotations(first.rotations)
         # Another runner may have done everything while this one waited for the lock.
-        current = planning.plan(config, keyspaces, environment, secrets=secrets)
-        runner = _Runner(config, session, lock, folder, tell)
+        current = planning.plan(config, installation)
         runner.take(current)
-        finished = runner.migrate([*keyspaces.keyspaces], keyspaces, environment)
-    notes = [f"{step.subject}: {step.note}" for step in current.steps if step.note]
+        finished = runner.migrate()
     sent = (*first.bookkeeping, *current.steps)
-    return Applied(
-        environment, sent, tuple(finished), (*notes, *current.notes), time.monotonic() - began
-    )
+    notes = [f"{step.subject}: {step.note}" for step in sent if step.note]
+    seconds = time.monotonic() - began
+    return Applied(first.environment, sent, tuple(finished), (*notes, *current.notes), seconds)
 
 
 def rotate(
     config: ClusterConfig,
-    keyspaces: Keyspaces,
+    installation: Installation,
     role: str,
     *,
-    secrets: Path,
     rules: LeaseRules | None = None,
 ) -> None:
     """Give one role a new password.
 
-    The new one is on disk before the database learns its hash, and takes the place of the old one after.
-    Open connections go on; new ones read the file and use the new password. A process that opens a
-    connection in the instant between the two is refused and has to try again.
+    The new one is on disk before the database learns its hash, and takes the place of the old one
+    after. Open connections go on; new ones read the file. A process that opens a connection in the
+    instant between the two is refused and has to try again.
 
     Raises:
         ConfigurationError: The role is not one of this installation, or was not made yet.
-        OutcomeUnknownError: The cluster stopped answering; the next `apply` or `rotate` finishes it.
+        OutcomeUnknownError: The cluster stopped answering; the next `apply` finishes it.
     """
-    known = wanted_roles(keyspaces.keyspaces)
+    known = wanted_roles(installation.applications)
     if role not in known:
         raise ConfigurationError(
             f"{role!r} is not a role of this installation", hint=f"They are: {', '.join(known)}."
         )
     session = shared_session(config)
-    folder = PasswordFolder(secrets)
-    if role not in planning.read_facts(session, known).roles:
+    if role not in read_facts(session, known).roles:
         raise ConfigurationError(
             f"the role {role} does not exist yet",
             hint="Run `prefect-cassandra schema apply` first.",
         )
+    folder = PasswordFolder(installation.secrets)
     with SchemaLock(session, rules) as lock:
-        _finish_rotations(session, folder, (role,), keyspaces)
+        _Runner(config, installation, lock, _silent).finish_rotations((role,))
         hashed = folder.stage(role)
         lock.check()
         _send(session, password_step(role).cql.replace(PASSWORD_MARK, hashed))
@@ -164,17 +159,24 @@ class _Runner:
     def __init__(
         self,
         config: ClusterConfig,
-        session: Session,
+        installation: Installation,
         lock: SchemaLock,
-        folder: PasswordFolder,
         tell: Progress,
     ) -> None:
         self.config = config
-        self.session = session
+        self.installation = installation
+        self.session = shared_session(config)
+        self.folder = PasswordFolder(installation.secrets)
         self.lock = lock
-        self.folder = folder
         self.tell = tell
         self.granted_until = 0.0
+
+    def finish_rotations(self, roles: tuple[str, ...]) -> None:
+        """Bring rotations that were interrupted to the end the database knows."""
+        if roles:
+            facts = read_facts(self.session, roles)
+            for role, found in facts.roles.items():
+                self.folder.recover(role, found.hashed_password)
 
     def take(self, plan: Plan) -> None:
         """Send the statements of the superuser."""
@@ -189,20 +191,18 @@ class _Runner:
         if plan.steps:
             self.granted_until = time.monotonic() + _GRANTS_SETTLE
 
-    def migrate(self, names: list[str], keyspaces: Keyspaces, environment: str) -> list[str]:
+    def migrate(self) -> list[str]:
         """Carry out the migrations as the owner; returns the labels of the finished ones."""
-        login = Login(username=None, password=None, folder=self.folder.login_folder(OWNER))
+        login = Login(folder=self.folder.login_folder(OWNER))
         owner = shared_session(replace(self.config, login=login))
         recorder = Recorder(owner, self.lock.epoch, OWNER, self.lock.runner)
+        for name in self.installation.applications:
+            self._when_granted(partial(recorder.raise_fence, name))
         # Only behind the fence are the records final: read them again, then decide.
-        for name in names:
-            self._when_granted(lambda name=name: recorder.raise_fence(name))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
-        found = planning.look(self.session, keyspaces, environment, self.folder)
-        finished = []
-        for item in planning.decide(keyspaces, environment, found).migrations:
+        plan = planning.plan(self.config, self.installation)
+        for item in plan.migrations:
             self._carry_out(item, owner, recorder)
-            finished.append(item.migration.label)
-        return finished
+        return [item.migration.label for item in plan.migrations]
 
     def _carry_out(self, item: Pending, owner: Session, recorder: Recorder) -> None:
         migration, done = item.migration, item.done
@@ -218,8 +218,7 @@ class _Runner:
             self.lock.check()
             if item.record is None or index > done:
                 self._refuse_existing(migration.label, migration.changes[index])
-            text = migration.statements[index].text
-            self._when_granted(lambda text=text: _send(owner, text))  # type: ignore[misc]  # as above
+            self._when_granted(partial(_send, owner, migration.statements[index].text))
             recorder.advance(migration, index, index + 1, record.started_at)
 
     def _refuse_existing(self, label: str, change: Change) -> None:
@@ -231,8 +230,8 @@ class _Runner:
         )
         if found.one() is not None:
             raise SchemaError(
-                f"{label}: {change.kind.lower()} {change.keyspace}.{change.name} exists already and no "
-                "migration made it",
+                f"{label}: {change.kind.lower()} {change.keyspace}.{change.name} exists already "
+                "and no migration made it",
                 hint="Compare it with the migration; a superuser drops it if it is not needed.",
             )
 
@@ -247,28 +246,26 @@ class _Runner:
                 time.sleep(0.2)
 
 
-def _finish_rotations(
-    session: Session, folder: PasswordFolder, roles: tuple[str, ...], keyspaces: Keyspaces
-) -> None:
-    if not roles:
-        return
-    facts = planning.read_facts(session, wanted_roles(keyspaces.keyspaces))
-    for role in roles:
-        if role in facts.roles:
-            folder.recover(role, facts.roles[role].hashed_password)
-
-
 def _send(session: Session, cql: str) -> None:
-    """Send a statement that may be sent twice, again when its outcome stays unknown."""
+    """Send a statement that may be sent twice, again when its outcome stays unknown.
+
+    The driver waits until all nodes that are up have the same schema; going on without would let the
+    next statement meet a node that does not know the table yet.
+    """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            session.execute(cql, idempotent=True, timeout=_DDL_TIMEOUT)
+            agreed = session.execute(cql, idempotent=True, timeout=_DDL_TIMEOUT).schema_agreed
         except OutcomeUnknownError:
             if attempt == _ATTEMPTS:
                 raise
             time.sleep(0.5 * attempt)
-        else:
-            return
+            continue
+        if not agreed:
+            raise SchemaError(
+                "the nodes still disagree about the schema after a change",
+                hint="Look with `nodetool describecluster`, then run `schema apply` again.",
+            )
+        return
 
 
 def _silent(_: str) -> None:

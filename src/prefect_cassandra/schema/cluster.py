@@ -102,7 +102,7 @@ def _check_authorisation(settings: Mapping[str, str | None]) -> None:
         if (settings.get(name) or "").endswith(("AllowAllAuthenticator", "AllowAllAuthorizer")):
             raise ConfigurationError(
                 f"the cluster runs with {name} {settings[name]}: roles would protect nothing",
-                hint="Set PasswordAuthenticator and CassandraAuthorizer in cassandra.yaml and restart.",
+                hint="Set PasswordAuthenticator and CassandraAuthorizer in cassandra.yaml.",
             )
 
 

@@ -1,8 +1,8 @@
 """Cuts a CQL file into its statements and its words.
 
-Follows the lexer of Cassandra 5.0 (`src/antlr/Lexer.g`): `--` and `//` comment to the end of the line,
-`/* */` over lines and without nesting; text is `'...'` with `''` inside, or `$$...$$`; quoted names are
-`"..."` with `""` inside. A batch is one statement up to `APPLY BATCH`.
+Follows the lexer of Cassandra 5.0 (`src/antlr/Lexer.g`): `--` and `//` comment to the end of the
+line, `/* */` over lines and without nesting; text is `'...'` with `''` inside, or `$$...$$`; quoted
+names are `"..."` with `""` inside. A batch is one statement up to `APPLY BATCH`.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def quote_text(value: str) -> str:
 
 
 def quote_name(name: str) -> str:
-    """Write a name of the schema so that CQL reads exactly it, with quotes only where they are needed."""
+    """Write a name so that CQL reads exactly it, with quotes only where they are needed."""
     return name if re.fullmatch(r"[a-z][a-z0-9_]*", name) else '"' + name.replace('"', '""') + '"'
 
 

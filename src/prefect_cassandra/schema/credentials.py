@@ -1,7 +1,7 @@
 """Password files: `<secrets>/<role>/username` and `password`, the layout of a mounted Secret.
 
-A password is on disk before the database knows it: the other order can lose the only copy. What goes to
-the database is a bcrypt hash, so no statement, log line or trace ever holds a password.
+A password is on disk before the database knows it: the other order can lose the only copy. What
+goes to the database is a bcrypt hash, so no statement, log line or trace ever holds a password.
 """
 
 from __future__ import annotations

@@ -2,15 +2,15 @@
 
 | role | may |
 |---|---|
-| `prefect_owner` | CREATE and ALTER on every keyspace of the file; read and write the two bookkeeping tables |
+| `prefect_owner` | CREATE, ALTER on every keyspace; SELECT, MODIFY on the bookkeeping tables |
 | `prefect_state` | SELECT and MODIFY on `prefect_state` |
 | `prefect_ledger` | SELECT and MODIFY on `prefect_ledger` |
 | `<keyspace>_flow` | SELECT and MODIFY on its keyspace |
 | `<keyspace>_reader` | SELECT on its keyspace |
 
-Nobody is granted DROP. Cassandra gives the maker of a table every permission on that table, so on tables
-it made the owner is stopped by the guardrail `drop_truncate_table_enabled: false` instead; the same
-guardrail stops TRUNCATE, which is part of MODIFY. Guardrails do not hold superusers.
+Nobody is granted DROP. Cassandra gives the maker of a table every permission on that table, so the
+owner, who made them, is stopped by the guardrail `drop_truncate_table_enabled: false` instead. It
+also stops TRUNCATE, which is part of MODIFY. Guardrails do not hold superusers.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def wanted_grants(applications: Iterable[str]) -> set[Grant]:
 def extra_grants(
     found: Iterable[Grant], wanted: set[Grant], keyspaces: Iterable[str]
 ) -> set[Grant]:
-    """Return what managed roles may do and should not, without what the owner has as a table's maker."""
+    """Return what managed roles may do and should not, leaving the maker of a table what it has."""
     roles = {grant.role for grant in wanted}
     made = tuple(f"TABLE {quote_name(keyspace)}." for keyspace in keyspaces)
     return {

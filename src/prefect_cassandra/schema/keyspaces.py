@@ -70,7 +70,7 @@ def _advice(name: str, copies: Mapping[str, int], found: FoundKeyspace) -> str:
     new = [dc for dc, _ in copies.items() if dc not in before]
     grown = [dc for dc, count in copies.items() if dc in before and count > int(before[dc])]
     if new and before:
-        note += f"; new copies are empty: run `nodetool rebuild -ks {name} <old datacenter>` in {', '.join(new)}"
+        note += f"; run `nodetool rebuild -ks {name} <old datacenter>` in {', '.join(new)}"
     if grown or not before:
         note += (
             f"; new copies are empty until `nodetool repair --full {name}` has run on every node"

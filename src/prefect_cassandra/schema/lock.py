@@ -1,9 +1,9 @@
 """One runner at a time: a lock with a lease, made of lightweight transactions.
 
-The row of the lock stays for ever and keeps `epoch`, which grows with every holder. The holder's own cells
-carry a TTL, so the database ends the lease of a runner that died, by its own clocks. A stopped runner may
-wake later: it finds out by its own clock before each statement, and the fence in the records
-(`records.py`) refuses whatever it still sends.
+The row of the lock stays for ever and keeps `epoch`, which grows with every holder. The holder's
+own cells carry a TTL, so the database ends the lease of a runner that died, by its own clocks. A
+stopped runner may wake later: it finds out by its own clock before each statement, and the fence in
+`records.py` keeps it from recording anything.
 """
 
 from __future__ import annotations
@@ -19,28 +19,27 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from prefect_cassandra.errors import PrefectCassandraError, SchemaLockedError
-from prefect_cassandra.schema.model import LEDGER
-from prefect_cassandra.schema.records import LOCKS, compare_and_set
+from prefect_cassandra.schema.records import compare_and_set
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from prefect_cassandra.driver.session import Session
 
-_TABLE = f"{LEDGER}.{LOCKS}"
-_NAME = "schema"
-_READ = f"SELECT epoch, owner, host, pid, since FROM {_TABLE} WHERE name = '{_NAME}'"
-_FIRST = f"INSERT INTO {_TABLE} (name, epoch) VALUES ('{_NAME}', 0) IF NOT EXISTS"
+_READ = """SELECT epoch, owner, host, pid, since FROM prefect_ledger.schema_locks
+ WHERE name = 'schema'"""
+_FIRST = """INSERT INTO prefect_ledger.schema_locks (name, epoch) VALUES ('schema', 0)
+ IF NOT EXISTS"""
 # One conditional batch, so that the epoch moves with the holder but outlives the holder's cells.
-_TAKE = f"""BEGIN BATCH
-UPDATE {_TABLE} USING TTL ? SET owner = ?, host = ?, pid = ?, since = ? WHERE name = '{_NAME}'
- IF owner = null AND epoch = ?;
-UPDATE {_TABLE} SET epoch = ? WHERE name = '{_NAME}';
+_TAKE = """BEGIN BATCH
+UPDATE prefect_ledger.schema_locks USING TTL ? SET owner = ?, host = ?, pid = ?, since = ?
+ WHERE name = 'schema' IF owner = null AND epoch = ?;
+UPDATE prefect_ledger.schema_locks SET epoch = ? WHERE name = 'schema';
 APPLY BATCH"""
-_RENEW = f"""UPDATE {_TABLE} USING TTL ? SET owner = ?, host = ?, pid = ?, since = ?
- WHERE name = '{_NAME}' IF owner = ? AND epoch = ?"""
-_RELEASE = f"""UPDATE {_TABLE} SET owner = null, host = null, pid = null, since = null
- WHERE name = '{_NAME}' IF owner = ? AND epoch = ?"""
+_RENEW = """UPDATE prefect_ledger.schema_locks USING TTL ?
+ SET owner = ?, host = ?, pid = ?, since = ? WHERE name = 'schema' IF owner = ? AND epoch = ?"""
+_RELEASE = """UPDATE prefect_ledger.schema_locks SET owner = null, host = null, pid = null,
+ since = null WHERE name = 'schema' IF owner = ? AND epoch = ?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ class SchemaLock:
             raise SchemaLockedError(
                 f"this runner ({self.runner}) lost the schema lock: it did not renew its lease of "
                 f"{self.rules.lease} s in time",
-                hint="Run `prefect-cassandra schema apply` again; it goes on where this one stopped.",
+                hint="Run `prefect-cassandra schema apply` again; it goes on from here.",
             )
 
     def _wait_and_take(self) -> None:
@@ -160,7 +159,7 @@ class SchemaLock:
             pause = min(pause * 1.5, 2.0)
 
     def _make_row(self) -> None:
-        """Make the row that keeps the epoch; who wins does not matter, so neither does the answer."""
+        """Make the row that keeps the epoch; which runner wins does not matter."""
         compare_and_set(self.session, _FIRST, [], lambda: True)
 
     def _take(self, epoch: int) -> bool:
@@ -177,7 +176,7 @@ class SchemaLock:
             try:
                 self._renew()
             except PrefectCassandraError:
-                # The next round tries again; `check` stops the work when the lease runs out meanwhile.
+                # The next round tries again; `check` stops the work if the lease runs out first.
                 continue
 
     def _renew(self) -> None:

@@ -1,7 +1,7 @@
-"""Numbered CQL files: `0001_create_flights.cql`, `0002_add_gate.cql`, ... in one folder per keyspace.
+"""Numbered CQL files: `0001_create_flights.cql`, `0002_add_gate.cql`, ...; a folder per keyspace.
 
-A file that was applied is history: its checksum is kept and a file that no longer has it is refused.
-The checksum is taken over normalised text, so a checkout with other line endings stays the same file.
+A file that was applied is history: its checksum is kept, and a file without it is refused.
+The checksum is that of normalised text, so a checkout with other line ends has the same one.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Record:
     """What `prefect_ledger.schema_migrations` knows of one migration.
 
     Attributes:
-        done: Statements known to be carried out; while the state is RUNNING the next one may be as well.
-        done_checksum: Checksum of those statements: they stay as they are, the rest may be corrected.
+        done: Statements known to be carried out; while RUNNING the next one may be as well.
+        done_checksum: Checksum of those statements; only the rest may be corrected.
         applied_by: The database role.
         duration_ms: From the first statement to the last, pauses between two runners included.
         epoch: Lock epoch of the runner that wrote the record.
@@ -84,12 +84,12 @@ class Pending:
 
     @property
     def done(self) -> int:
-        """Statements to skip. When resumed, the one after them may have been carried out already."""
+        """Statements to skip. When resumed, the one after them may have been sent already."""
         return self.record.done if self.record else 0
 
 
 def normalise(text: str) -> str:
-    """Return `text` with `\\n` line ends, without a byte-order mark and with one line end at its end."""
+    """Return `text` with Unix line ends, one at its end, and without a byte-order mark."""
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     return lines.rstrip("\n") + "\n"
 
@@ -103,13 +103,13 @@ def read_folder(folder: Path, keyspace: str) -> list[Migration]:
     """Read and check the migrations of one keyspace, in order.
 
     Raises:
-        SchemaError: The folder is missing, a file name or its number is wrong, or a statement may not
-            be in a migration.
+        SchemaError: The folder is missing, a file's name or number is wrong, or a statement may
+            not be in a migration.
     """
     if not folder.is_dir():
         raise SchemaError(
             f"the migrations folder of {keyspace} does not exist: {folder}",
-            hint="Create it, or correct `migrations` in keyspaces.yaml; it is relative to that file.",
+            hint="Create it, or correct `migrations` in keyspaces.yaml, relative to that file.",
         )
     found = [_read_file(path, keyspace) for path in sorted(folder.glob("*.cql"))]
     for expected, migration in enumerate(found, start=1):
@@ -175,8 +175,8 @@ def pending(
 def changed(migration: Migration, record: Record) -> bool:
     """Say whether the file is no longer what was carried out.
 
-    Of a migration that stopped half-way only the finished statements count: the one that was refused
-    has to be corrected somehow.
+    Of a migration that stopped half-way only the finished statements count: the one that was
+    refused has to be corrected somehow.
     """
     if record.state == "APPLIED":
         return (migration.checksum, migration.name) != (record.checksum, record.name)
@@ -187,7 +187,7 @@ def _changed(migration: Migration, record: Record) -> MigrationChangedError:
     return MigrationChangedError(
         f"{migration.label} changed after it was applied as {record.number:04d}_{record.name}: "
         f"recorded checksum {record.checksum}, file {migration.checksum}",
-        hint="Put the file back as it was and write the change as a new migration with the next number.",
+        hint="Put the file back as it was and write the change as a new migration.",
     )
 
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,20 +43,20 @@ ORCHESTRATION = {
 _SYSTEM = re.compile(r"system(_.*)?|dse(_.*)?")
 # Cassandra's limit is 48 for the directory name; lower case only, so that no name needs quotes.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
-# Words CQL keeps for itself and that read like keyspace names; `CREATE KEYSPACE values` is a syntax error.
-_RESERVED = frozenset(
-    "add allow alter and apply asc authorize batch begin by columnfamily create default delete desc "
-    "describe drop entries execute from full grant if in index infinity insert into is keyspace "
-    "limit materialized mbean mbeans modify nan norecursive not null of on or order primary rename "
-    "replace revoke schema select set table to token truncate unlogged unset update use using "
-    "values view where with".split()
+# The words CQL keeps for itself (`ReservedKeywords.java`): `CREATE KEYSPACE values` does not parse.
+_RESERVED = re.compile(
+    "add|allow|alter|and|apply|asc|authorize|batch|begin|by|columnfamily|create|default|delete|desc|"
+    "describe|drop|entries|execute|from|full|grant|if|in|index|infinity|insert|into|is|keyspace|"
+    "limit|materialized|mbean|mbeans|modify|nan|norecursive|not|null|of|on|or|order|primary|rename|"
+    "replace|revoke|schema|select|set|table|to|token|truncate|unlogged|unset|update|use|using|view|"
+    "where|with|values"
 )
 
 
 def _keyspace_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError("use 1 to 48 lower-case letters, digits and _, beginning with a letter")
-    if name in _RESERVED:
+    if _RESERVED.fullmatch(name):
         raise ValueError(f"{name!r} is a word of CQL itself; {name}_data would do")
     if name in ORCHESTRATION:
         raise ValueError(
@@ -83,7 +84,7 @@ class _Closed(BaseModel):
 
 
 class Environment(_Closed):
-    """One place the keyspaces live in, with the replication they get there unless they say otherwise."""
+    """One place the keyspaces live in, and the replication they get there by default."""
 
     replication: Replication
 
@@ -95,7 +96,7 @@ class Overrides(_Closed):
 
 
 class Application(_Closed):
-    """One data domain: a keyspace, its migrations, and through them a flow role and a reader role."""
+    """One data domain: a keyspace, its migrations, a flow role and a reader role."""
 
     migrations: Path
     description: str = ""
@@ -135,6 +136,31 @@ class Keyspaces(_Closed):
         return {name: own.get(environment, default) for name, own in overrides.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """One cluster and what it is to hold.
+
+    Attributes:
+        keyspaces: The file, read by `load_keyspaces`.
+        environment: Which of the file's environments the cluster is.
+        secrets: Folder of the roles' password files, one sub-folder per role.
+    """
+
+    keyspaces: Keyspaces
+    environment: str
+    secrets: Path
+
+    @property
+    def applications(self) -> list[str]:
+        """The application keyspaces."""
+        return list(self.keyspaces.keyspaces)
+
+    @property
+    def replication(self) -> dict[str, dict[str, int]]:
+        """Keyspace -> datacenter -> copies."""
+        return self.keyspaces.replication(self.environment)
+
+
 def load_keyspaces(path: Path) -> Keyspaces:
     """Read and check a `keyspaces.yaml`; migration folders become absolute.
 
@@ -166,8 +192,10 @@ def load_keyspaces(path: Path) -> Keyspaces:
 def _check_environments(parsed: Keyspaces, path: Path) -> None:
     """Refuse a replication for an environment that is not in the file: it would never be used."""
     known = list(parsed.environments)
-    for name, spec in [*parsed.keyspaces.items(), *parsed.orchestration.items()]:
-        for environment in spec.replication:
+    overrides = {name: spec.replication for name, spec in parsed.keyspaces.items()}
+    overrides |= {name: spec.replication for name, spec in parsed.orchestration.items()}
+    for name, replication in overrides.items():
+        for environment in replication:
             if environment not in known:
                 raise ConfigurationError(
                     f"{path}: {name}.replication names the environment {environment!r}, which is "

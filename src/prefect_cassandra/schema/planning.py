@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prefect_cassandra.driver.session import shared_session
+from prefect_cassandra.driver.sharing import shared_session
 from prefect_cassandra.schema import grants
 from prefect_cassandra.schema.cluster import read_facts
 from prefect_cassandra.schema.credentials import PasswordFolder
@@ -21,10 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from prefect_cassandra.driver.config import ClusterConfig
-    from prefect_cassandra.driver.session import Session
     from prefect_cassandra.schema.cluster import Facts
     from prefect_cassandra.schema.migrations import Migration, Pending, Record
-    from prefect_cassandra.schema.model import Keyspaces
+    from prefect_cassandra.schema.model import Installation
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,31 +71,31 @@ class Found:
     rotations: tuple[str, ...]
 
 
-def plan(config: ClusterConfig, keyspaces: Keyspaces, environment: str, *, secrets: Path) -> Plan:
+def plan(config: ClusterConfig, installation: Installation) -> Plan:
     """Say what `apply` would do; changes nothing.
 
     Args:
         config: Connection of a superuser.
-        keyspaces: The file, read by `load_keyspaces`.
-        environment: One of the file's environments.
-        secrets: Folder of the roles' password files.
+        installation: The file, the environment and the password files.
 
     Raises:
         ConfigurationError: The environment is not in the file, or does not fit the cluster.
         SchemaError: A migration cannot be applied as it stands.
         PermissionDeniedError: The connection is not a superuser's.
     """
-    found = look(shared_session(config), keyspaces, environment, PasswordFolder(secrets))
-    return decide(keyspaces, environment, found)
+    return decide(installation, look(config, installation))
 
 
-def look(session: Session, keyspaces: Keyspaces, environment: str, folder: PasswordFolder) -> Found:
-    """Read everything a decision needs; folders first, so that a wrong file costs no connection."""
-    keyspaces.environment(environment)
+def look(config: ClusterConfig, installation: Installation) -> Found:
+    """Read everything a decision needs; files first, so that a wrong one costs no connection."""
+    installation.keyspaces.environment(installation.environment)
     migrations = {
-        name: read_folder(spec.migrations, name) for name, spec in keyspaces.keyspaces.items()
+        name: read_folder(spec.migrations, name)
+        for name, spec in installation.keyspaces.keyspaces.items()
     }
-    roles = grants.wanted_roles(keyspaces.keyspaces)
+    session = shared_session(config)
+    folder = PasswordFolder(installation.secrets)
+    roles = grants.wanted_roles(installation.applications)
     facts = read_facts(session, roles)
     ledger = facts.keyspaces.get(LEDGER)
     recorded = ledger is not None and MIGRATIONS in ledger.tables
@@ -112,11 +110,11 @@ def look(session: Session, keyspaces: Keyspaces, environment: str, folder: Passw
     )
 
 
-def decide(keyspaces: Keyspaces, environment: str, found: Found) -> Plan:
+def decide(installation: Installation, found: Found) -> Plan:
     """Turn what was found into a plan. Pure."""
-    replication = keyspaces.replication(environment)
+    replication = installation.replication
     for name, copies in replication.items():
-        check_replication(name, copies, found.facts.nodes, environment)
+        check_replication(name, copies, found.facts.nodes, installation.environment)
     first = _bookkeeping(replication, found.facts)
     steps = [
         step
@@ -124,16 +122,16 @@ def decide(keyspaces: Keyspaces, environment: str, found: Found) -> Plan:
         if (step := keyspace_step(name, copies, found.facts.keyspaces.get(name)))
         if step not in first
     ]
-    applications = list(keyspaces.keyspaces)
     waiting = [
         item
         for name, migrations in found.migrations.items()
         for item in pending(name, migrations, found.records[name])
     ]
+    roles = role_steps(found.facts, installation.applications, found.good_logins)
     return Plan(
-        environment=environment,
+        environment=installation.environment,
         bookkeeping=tuple(first),
-        steps=(*steps, *role_steps(found.facts, applications, found.good_logins)),
+        steps=(*steps, *roles),
         migrations=tuple(waiting),
         rotations=found.rotations,
         notes=tuple(warnings(found.facts, replication)),
@@ -158,8 +156,8 @@ def warnings(facts: Facts, replication: Mapping[str, Mapping[str, int]]) -> list
             kept = int(auth.copies.get(datacenter, auth.copies.get("replication_factor", 0)))
         if auth is not None and kept < copies:
             notes.append(
-                f"system_auth is kept as {describe(auth)}: with {copies} copies wanted in {datacenter}, "
-                "losing a node would lose logins that the data survives"
+                f"system_auth is kept as {describe(auth)}: with {copies} copies wanted in "
+                f"{datacenter}, losing a node would lose logins that the data survives"
             )
     return notes
 

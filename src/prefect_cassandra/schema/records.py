@@ -1,9 +1,9 @@
 """The record of applied migrations: two tables in `prefect_ledger`.
 
 Every write to them is a lightweight transaction, and never a plain one: an ordinary write beside
-conditional ones on the same cell can be lost or come back. A record is written only `IF fence = epoch`,
-a static cell of the keyspace's partition that each runner raises to its lock epoch before it reads. A
-runner that was stopped and lost its lease meets a higher fence and can record nothing more.
+conditional ones on the same cell can be lost or come back. A record is written only while `fence`,
+a static cell of the keyspace's partition, holds the runner's own lock epoch; each runner raises it
+before it reads. So a runner that was stopped and lost its lease can record nothing more.
 """
 
 from __future__ import annotations
@@ -59,25 +59,29 @@ BOOKKEEPING = {
   AND comment = 'Who changes the schema now. Written by schema apply only, with IF.'""",
 }
 
-_TABLE = f"{LEDGER}.{MIGRATIONS}"
-_COLUMNS = (
-    "number, name, checksum, statements, done, done_checksum, state, started_at, applied_at, "
-    "applied_by, duration_ms, package_version, epoch, runner, attempts"
-)
-_READ = f"SELECT fence, {_COLUMNS} FROM {_TABLE} WHERE keyspace_name = ?"
-_RAISE = f"UPDATE {_TABLE} SET fence = ? WHERE keyspace_name = ? IF fence < ?"
-_RAISE_FIRST = f"UPDATE {_TABLE} SET fence = ? WHERE keyspace_name = ? IF fence = null"
-_BEGIN = f"""UPDATE {_TABLE} SET name = ?, checksum = ?, statements = ?, done = 0, done_checksum = ?,
- state = 'RUNNING', started_at = ?, applied_by = ?, package_version = ?, epoch = ?, runner = ?,
- attempts = 1 WHERE keyspace_name = ? AND number = ? IF fence = ? AND state = null"""
-_RESUME = f"""UPDATE {_TABLE} SET name = ?, checksum = ?, statements = ?, applied_by = ?,
- package_version = ?, epoch = ?, runner = ?, attempts = ? WHERE keyspace_name = ? AND number = ?
+_READ = """SELECT fence, number, name, checksum, statements, done, done_checksum, state, started_at,
+ applied_at, applied_by, duration_ms, package_version, epoch, runner, attempts
+ FROM prefect_ledger.schema_migrations WHERE keyspace_name = ?"""
+_RAISE = """UPDATE prefect_ledger.schema_migrations SET fence = ? WHERE keyspace_name = ?
+ IF fence < ?"""
+_RAISE_FIRST = """UPDATE prefect_ledger.schema_migrations SET fence = ? WHERE keyspace_name = ?
+ IF fence = null"""
+_BEGIN = """UPDATE prefect_ledger.schema_migrations SET name = ?, checksum = ?, statements = ?,
+ done = 0, done_checksum = ?, state = 'RUNNING', started_at = ?,
+ applied_by = ?, package_version = ?, epoch = ?, runner = ?, attempts = 1
+ WHERE keyspace_name = ? AND number = ? IF fence = ? AND state = null"""
+_RESUME = """UPDATE prefect_ledger.schema_migrations SET name = ?, checksum = ?, statements = ?,
+ applied_by = ?, package_version = ?, epoch = ?, runner = ?, attempts = ?
+ WHERE keyspace_name = ? AND number = ?
  IF fence = ? AND state = 'RUNNING' AND attempts = ?"""
-_ADVANCE = f"""UPDATE {_TABLE} SET done = ?, done_checksum = ?
+_ADVANCE = """UPDATE prefect_ledger.schema_migrations SET done = ?, done_checksum = ?
  WHERE keyspace_name = ? AND number = ? IF fence = ? AND state = 'RUNNING' AND done = ?"""
-_FINISH = f"""UPDATE {_TABLE} SET done = ?, done_checksum = ?, state = 'APPLIED', applied_at = ?,
- duration_ms = ? WHERE keyspace_name = ? AND number = ?
+_FINISH = """UPDATE prefect_ledger.schema_migrations SET done = ?, done_checksum = ?,
+ state = 'APPLIED', applied_at = ?, duration_ms = ? WHERE keyspace_name = ? AND number = ?
  IF fence = ? AND state = 'RUNNING' AND done = ?"""
+
+# A runner that lost the lock can raise the fence once more in between; then ours is repeated.
+_FENCE_ATTEMPTS = 5
 
 
 def compare_and_set(
@@ -129,18 +133,18 @@ class Recorder:
         Raises:
             SchemaLockedError: A runner with a higher epoch has been here.
         """
-
-        def raised() -> bool:
-            return self._fence(keyspace) == self.epoch
-
-        fence = self._fence(keyspace)
-        if fence == self.epoch:
-            return
-        cql, parameters = _RAISE, [self.epoch, keyspace, self.epoch]
-        if fence is None:
-            cql, parameters = _RAISE_FIRST, [self.epoch, keyspace]
-        if not compare_and_set(self.session, cql, parameters, raised):
-            raise self._shut_out(keyspace)
+        for _ in range(_FENCE_ATTEMPTS):
+            fence = self._fence(keyspace)
+            if fence == self.epoch:
+                return
+            if fence is not None and fence > self.epoch:
+                break
+            cql, parameters = _RAISE, [self.epoch, keyspace, self.epoch]
+            if fence is None:
+                cql, parameters = _RAISE_FIRST, [self.epoch, keyspace]
+            # The next look at SERIAL tells what came of it, also when the answer was lost.
+            compare_and_set(self.session, cql, parameters, lambda: True)
+        raise self._shut_out(keyspace)
 
     def begin(self, migration: Migration) -> Record:
         """Record that the first statement is about to be sent; returns the record."""
@@ -168,7 +172,7 @@ class Recorder:
         return read_records(self.session, migration.keyspace)[migration.number]
 
     def advance(self, migration: Migration, before: int, done: int, started: datetime) -> None:
-        """Record that `done` statements are carried out, up from `before`; all of them is APPLIED."""
+        """Record that `done` statements are carried out, not just `before`; all is APPLIED."""
         parameters: list[Any] = [done, migration.done_checksum(done)]
         cql = _ADVANCE
         if done == len(migration.statements):

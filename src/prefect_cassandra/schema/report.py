@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from prefect_cassandra.driver.session import shared_session
+from prefect_cassandra.driver.sharing import shared_session
 from prefect_cassandra.schema import grants, planning
 from prefect_cassandra.schema.cluster import DROP_GUARDRAILS
-from prefect_cassandra.schema.credentials import PasswordFolder
 from prefect_cassandra.schema.keyspaces import describe, keyspace_step
 from prefect_cassandra.schema.lock import read_holder
 from prefect_cassandra.schema.migrations import changed
@@ -19,11 +18,10 @@ from prefect_cassandra.schema.roles import grant_drift, role_faults
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from prefect_cassandra.driver.config import ClusterConfig
     from prefect_cassandra.schema.migrations import Migration, Record
-    from prefect_cassandra.schema.model import Keyspaces
+    from prefect_cassandra.schema.model import Installation
     from prefect_cassandra.schema.planning import Found
 
 MigrationState = Literal["applied", "pending", "running", "changed", "unknown"]
@@ -91,42 +89,39 @@ class Status:
         )
 
 
-def status(
-    config: ClusterConfig, keyspaces: Keyspaces, environment: str, *, secrets: Path
-) -> Status:
+def status(config: ClusterConfig, installation: Installation) -> Status:
     """Compare the cluster with the file; changes nothing.
 
     Args:
         config: Connection of a superuser.
-        keyspaces: The file, read by `load_keyspaces`.
-        environment: One of the file's environments.
-        secrets: Folder of the roles' password files.
+        installation: The file, the environment and the password files.
 
     Raises:
         ConfigurationError: The environment is not in the file, or the cluster checks no logins.
         SchemaError: A migration file cannot be read.
         PermissionDeniedError: The connection is not a superuser's.
     """
-    session = shared_session(config)
-    found = planning.look(session, keyspaces, environment, PasswordFolder(secrets))
+    found = planning.look(config, installation)
     ledger = found.facts.keyspaces.get(LEDGER)
-    holder = read_holder(session) if ledger is not None and LOCKS in ledger.tables else None
-    lock = str(holder) if holder is not None and holder.owner is not None else None
-    return compare(keyspaces, environment, found, lock)
+    lock = None
+    if ledger is not None and LOCKS in ledger.tables:
+        holder = read_holder(shared_session(config))
+        lock = str(holder) if holder is not None and holder.owner is not None else None
+    return compare(installation, found, lock)
 
 
-def compare(keyspaces: Keyspaces, environment: str, found: Found, lock: str | None) -> Status:
+def compare(installation: Installation, found: Found, lock: str | None) -> Status:
     """Turn what was found into a status. Pure."""
-    replication = keyspaces.replication(environment)
+    replication = installation.replication
     return Status(
-        environment=environment,
+        environment=installation.environment,
         keyspaces=tuple(_keyspace(name, copies, found) for name, copies in replication.items()),
         migrations=tuple(
             row
             for name, migrations in found.migrations.items()
             for row in migration_rows(name, migrations, found.records[name])
         ),
-        roles=tuple(_roles(list(keyspaces.keyspaces), found)),
+        roles=tuple(_roles(installation.applications, found)),
         guardrails={name: name not in found.facts.open_guardrails for name in DROP_GUARDRAILS},
         lock=lock,
         notes=tuple(planning.warnings(found.facts, replication)),

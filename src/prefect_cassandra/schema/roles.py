@@ -1,4 +1,4 @@
-"""Decides which role and grant statements are needed. Pure; passwords are judged by `credentials.py`."""
+"""Decides which role and grant statements are needed. Pure; `credentials.py` judges passwords."""
 
 from __future__ import annotations
 

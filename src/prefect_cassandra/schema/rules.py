@@ -1,8 +1,8 @@
 """What a migration may say.
 
-A list of what is allowed, not of what is not: a statement nobody thought of is refused with a reason.
-Migrations build up and never take away, may be sent twice, and stay inside their own keyspace. Whatever
-loses data is left to a superuser who knows that it does.
+A list of what is allowed, not of what is not: a statement nobody thought of is refused. Migrations
+build up and never take away, may be sent twice, and stay inside their own keyspace. Whatever loses
+data is left to a superuser who knows that it does.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ class _Words:
         if not self.take(*guard):
             raise _refused(
                 self.statement,
-                f"write {' '.join(guard)}: a runner that dies cannot know whether its last statement "
-                "was carried out, so each must be safe to send again",
+                f"write {' '.join(guard)}: a runner that dies cannot know whether its last "
+                "statement was carried out, so each must be safe to send again",
             )
 
 
