@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect_cassandra.errors import ConfigurationError
 from prefect_cassandra.local import preflight, prefect_services
 from prefect_cassandra.local.cassandra import CassandraConfig
+
+if TYPE_CHECKING:
+    from prefect_cassandra.settings import LocalSettings
 
 _MIB = 1024 * 1024
 _NODE_COUNTS = (1, 3)
@@ -68,9 +71,7 @@ class StackConfig:
 
         Imports Prefect for its settings machinery.
         """
-        from prefect_cassandra.settings import LocalSettings
-
-        settings = LocalSettings()
+        settings = _settings()
         given = {name: value for name, value in chosen.items() if value is not None}
         folders = {"data": settings.data_folder, "cache": settings.cache_folder}
         names = {one.name for one in fields(cls)}
@@ -138,3 +139,19 @@ def cassandra_config(config: StackConfig) -> CassandraConfig:
         tls=config.tls,
         maven_repository=config.maven_repository,
     )
+
+
+def data_folder(chosen: Path | None = None) -> Path:
+    """Return the data folder to use; imports Prefect only when the settings have to be asked."""
+    return (chosen or _settings().data_folder).expanduser().resolve()
+
+
+def cache_folder() -> Path:
+    """Return the folder of downloads."""
+    return _settings().cache_folder.expanduser().resolve()
+
+
+def _settings() -> LocalSettings:
+    from prefect_cassandra.settings import LocalSettings
+
+    return LocalSettings()

@@ -31,10 +31,13 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from prefect_cassandra.local.guard import MarkedProcess
+    from prefect_cassandra.local.state import StackState
 
 INTERRUPTED = 130
 
 _PAUSE = 0.1
+# Flows, worker, server and nodes, each with its own patience, one after the other.
+_STOP_TIMEOUT = 180.0
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -177,7 +180,7 @@ def _from_json(text: str) -> StackConfig:
     return StackConfig(**{**raw, "data": Path(raw["data"]), "cache": Path(raw["cache"])})
 
 
-def stop(folder: Path, report: Callable[[Event], None], timeout: float) -> bool:
+def stop(folder: Path, report: Callable[[Event], None], timeout: float = _STOP_TIMEOUT) -> bool:
     """Stop the stack of a folder from outside and wait until all of it is gone.
 
     Args:
@@ -220,8 +223,8 @@ def stop(folder: Path, report: Callable[[Event], None], timeout: float) -> bool:
     return was_running or bool(leftovers)
 
 
-def require_running(folder: Path) -> None:
-    """Refuse when no stack runs on `folder`.
+def require_running(folder: Path) -> StackState:
+    """Return the state of the stack that runs on `folder`.
 
     Raises:
         DataFolderError: Nothing runs there; the hint has the command that starts it.
@@ -232,6 +235,7 @@ def require_running(folder: Path) -> None:
             f"No stack is running on {folder}.",
             hint=f"prefect-cassandra local up --data {folder}",
         )
+    return state
 
 
 def main(arguments: list[str]) -> int:

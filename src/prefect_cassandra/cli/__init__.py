@@ -1,0 +1,1 @@
+"""The command line `prefect-cassandra`: one module per group of commands; parse, call, render."""
