@@ -1,0 +1,1 @@
+"""Reading: scans of whole tables and results as Arrow. Knows no Prefect."""

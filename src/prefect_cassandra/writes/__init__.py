@@ -1,0 +1,1 @@
+"""Writing: the loader and what it reports. Knows no Prefect; takes a driver session and plain values."""
