@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prefect_cassandra import errors
 from prefect_cassandra.settings import DriverSettings, LocalSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HERE = Path(__file__).resolve().parent / "reference"
 NOTE = "<!-- Written by docs/generate.py from the code; change it there. -->\n"
@@ -36,7 +39,9 @@ def settings_page() -> str:
     return "\n".join(lines)
 
 
-def _classes(root: type[errors.PrefectCassandraError]) -> Iterator[type[errors.PrefectCassandraError]]:
+def _classes(
+    root: type[errors.PrefectCassandraError],
+) -> Iterator[type[errors.PrefectCassandraError]]:
     yield root
     for child in root.__subclasses__():
         yield from _classes(child)

@@ -1,0 +1,129 @@
+"""Puts a folder of flows on a running stack: keyspaces and roles, blocks, deployments.
+
+The folder holds `keyspaces.yaml` and `prefect.yaml`. Each application keyspace gets a
+`CassandraCluster` block of its name (underscores become dashes, as Prefect wants) that logs in as
+that keyspace's flow role with the files the schema room wrote: no password leaves its file.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prefect_cassandra.errors import ConfigurationError, LocalStackError
+from prefect_cassandra.schema import Applied, Installation, apply, load_keyspaces
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from prefect_cassandra.local.stack import Stack
+
+KEYSPACES_FILE = "keyspaces.yaml"
+DEPLOYMENTS_FILE = "prefect.yaml"
+_COMMAND_TIMEOUT = 180.0
+_OUTPUT_LINES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """What `deploy` did.
+
+    Attributes:
+        schema: Statements sent and migrations carried out.
+        blocks: Names of the saved `CassandraCluster` blocks.
+    """
+
+    schema: Applied
+    blocks: tuple[str, ...]
+
+
+def environment_of(nodes: int) -> str:
+    """Return the environment of `keyspaces.yaml` that a stack with so many nodes is."""
+    return "local" if nodes == 1 else f"local-{nodes}"
+
+
+def block_name(keyspace: str) -> str:
+    """Return the name of the block for a keyspace; Prefect allows no underscores in it."""
+    return keyspace.replace("_", "-")
+
+
+def flow_role(keyspace: str) -> str:
+    """Return the role that flows of a keyspace log in as."""
+    return f"{keyspace}_flow"
+
+
+def deploy(stack: Stack, flows: Path, tell: Callable[[str], None]) -> Deployed:
+    """Apply the schema, save the blocks and make the deployments. Safe to repeat.
+
+    Args:
+        stack: A running stack with Prefect.
+        flows: Folder with `keyspaces.yaml` and `prefect.yaml`.
+        tell: Called with one line for each thing that is about to be done.
+
+    Raises:
+        ConfigurationError: A file is missing or wrong.
+        SchemaError: A migration cannot be applied.
+        LocalStackError: Prefect refused the blocks or the deployments; quotes its output.
+    """
+    for name in (KEYSPACES_FILE, DEPLOYMENTS_FILE):
+        if not (flows / name).is_file():
+            raise ConfigurationError(
+                f"{flows} holds no {name}", hint="Name the folder of your flows, e.g. `flows`."
+            )
+    installation = Installation(
+        load_keyspaces(flows / KEYSPACES_FILE),
+        environment_of(stack.config.nodes),
+        stack.config.data / "secrets",
+    )
+    keyspaces = installation.applications
+    # Deploying needs the server only, so it goes on while Cassandra agrees on the schema.
+    with ThreadPoolExecutor(2, thread_name_prefix="deploy") as pool:
+        tell(f"deploying {flows / DEPLOYMENTS_FILE}")
+        pending = [
+            pool.submit(_make_deployments, stack, flows),
+            pool.submit(_save_blocks, stack, keyspaces),
+        ]
+        applied = apply(stack.cluster_config(), installation, progress=tell)
+        for job in pending:
+            job.result()
+    return Deployed(applied, tuple(block_name(name) for name in keyspaces))
+
+
+def _make_deployments(stack: Stack, flows: Path) -> None:
+    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    file = flows.resolve() / DEPLOYMENTS_FILE
+    # Entry points are relative to the folder that holds the folder of flows.
+    _run(stack, [*command, "--prefect-file", str(file)], file.parent.parent)
+
+
+def _save_blocks(stack: Stack, keyspaces: list[str]) -> None:
+    command = [sys.executable, "-m", "prefect_cassandra.local.cluster_blocks"]
+    options = [*stack.contact_points, str(stack.cql_port), str(stack.ca_file or "")]
+    secrets = stack.config.data / "secrets"
+    pairs = [f"{block_name(name)}={secrets / flow_role(name)}" for name in keyspaces]
+    _run(stack, [*command, ",".join(options[:-2]), *options[-2:], *pairs], stack.config.data)
+
+
+def _run(stack: Stack, command: list[str], folder: Path) -> None:
+    """Run a command of Prefect's, which is another process because it reads its own settings."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=stack.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_COMMAND_TIMEOUT,
+        check=False,
+    )
+    if done.returncode:
+        tail = "\n".join(done.stdout.strip().splitlines()[-_OUTPUT_LINES:])
+        raise LocalStackError(
+            f"`{' '.join(command[1:4])} ...` failed with exit code {done.returncode}:\n{tail}",
+            hint="Mend what it names and deploy again; what was done is kept.",
+        )
