@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 RETRY_DELAYS = [2.0, 10.0, 30.0]  # seconds
 
-Month = Annotated[int, Field(ge=1, le=12)]
+Months = Annotated[list[Annotated[int, Field(ge=1, le=12)]], Field(min_length=1)]
 ALL_MONTHS = list(range(1, 13))
 REFERENCE = ["planes", "airports", "airlines"]
 
@@ -46,6 +46,12 @@ def read_flights() -> pa.Table:
 def month_of(year: pa.Table, month: int) -> pa.Table:
     """Cut out one month and give its columns the types of the tables."""
     return source.month_of(year, month)
+
+
+@task(cache_policy=NO_CACHE)
+def by_tailnum(month: pa.Table) -> pa.Table:
+    """Put the flights of one month in the order of the aircraft."""
+    return source.by_tailnum(month)
 
 
 @task(retries=3, retry_delay_seconds=RETRY_DELAYS, cache_policy=NO_CACHE)
@@ -114,7 +120,7 @@ def total(reports: Iterable[LoadReport]) -> dict[str, Any]:
     name="flights",
     task_runner=ThreadPoolTaskRunner(max_workers=3),  # type: ignore[arg-type]  # Prefect's is invariant
 )
-def flights(months: list[Month] = ALL_MONTHS, cluster: str = "flights") -> list[dict[str, Any]]:
+def flights(months: Months = ALL_MONTHS, cluster: str = "flights") -> list[dict[str, Any]]:
     """Load the flights of some months, their weather, and planes, airports and airlines.
 
     Args:
@@ -125,24 +131,25 @@ def flights(months: list[Month] = ALL_MONTHS, cluster: str = "flights") -> list[
         One line per table: rows read, loaded, merged and rejected, requests, seconds. The artifact
         `flights-load` holds the same.
     """
-    database = unmapped(CassandraCluster.load(cluster))
-    slices = month_of.map(unmapped(read_flights.submit()), months)
-    weather = read_weather.submit(months)
-    reference = read_reference.map(REFERENCE)
+    months = sorted(set(months))
+    database = CassandraCluster.load(cluster)
+    everywhere = unmapped(database)
 
-    loads = [
-        load.map(database, "flights.by_origin_day", slices),
-        load.map(database, "flights.by_tailnum", slices, on_error="reject"),
-        load.map(database, "flights.delays_by_carrier_month", delays_of.map(slices)),
-        load.map(database, "flights.weather_by_origin_day", [weather]),
-        *(
-            load.map(database, f"flights.{name}", [table])
-            for name, table in zip(REFERENCE, reference, strict=True)
-        ),
+    slices = month_of.map(unmapped(read_flights.submit()), months)
+    by_day = load.map(everywhere, "flights.by_origin_day", slices)
+    by_aircraft = load.map(
+        everywhere, "flights.by_tailnum", by_tailnum.map(slices), on_error="reject"
+    )
+    delays = load.map(everywhere, "flights.delays_by_carrier_month", delays_of.map(slices))
+    weather = load.submit(database, "flights.weather_by_origin_day", read_weather.submit(months))
+    reference = [
+        load.submit(database, f"flights.{name}", read_reference.submit(name)) for name in REFERENCE
     ]
-    summary = [total(table.result()) for table in loads]
+
+    summary = [total(loads.result()) for loads in (by_day, by_aircraft, delays)]
+    summary += [total([load.result()]) for load in (weather, *reference)]
     create_table_artifact(summary, key="flights-load", description="Rows per table")
-    name_rejects(slices.result(), sum(line["rejected"] for line in summary))
+    name_rejects(slices.result(), summary[1]["rejected"])
     return summary
 
 
