@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
 _APPLIED = "[applied]"
+_MILLISECOND = 1000  # microseconds
 Row = dict[str, Any]
 
 
@@ -129,24 +130,12 @@ def page_of(names: Sequence[str] | None, kinds: Sequence[Any] | None, raw: Any) 
 def converter(kind: CqlType) -> Callable[[Any], Any] | None:
     """Return what turns the driver's value of this type into a plain one; None if nothing must."""
     inner = [converter(arg) for arg in kind.args]
-    match kind.name:
-        case "timestamp":
-            return _aware
-        case "date":
-            return _plain_date
-        case "time":
-            return _plain_time
-        case "map":
-            return lambda value: _plain_map(value, *inner)
-        case "set":
-            return lambda value: _plain_set(_each(value, inner[0]))
-        case "list" | "vector":
-            return (lambda value: _each(value, inner[0])) if inner[0] else None
-        case "tuple":
-            return (lambda value: tuple(_fields(value, inner))) if any(inner) else None
-        case "udt":
-            return lambda value: dict(zip(kind.fields, _fields(value, inner), strict=True))
-    return None
+    if kind.name == "udt":
+        return lambda value: dict(zip(kind.fields, _fields(value, inner), strict=True))
+    if kind.name in ("list", "vector", "tuple") and not any(inner):
+        return None
+    build = _CONTAINERS.get(kind.name)
+    return build(*inner) if build is not None else _SCALARS.get(kind.name)
 
 
 def _aware(value: Any) -> Any:
@@ -154,9 +143,9 @@ def _aware(value: Any) -> Any:
 
     After the year 2242 its seconds-as-float is off by microseconds; a timestamp has milliseconds.
     """
-    off = value.microsecond % 1000
+    off = value.microsecond % _MILLISECOND
     if off:
-        value += timedelta(microseconds=-off if off < 500 else 1000 - off)
+        value += timedelta(microseconds=-off if off < _MILLISECOND // 2 else _MILLISECOND - off)
     return value.replace(tzinfo=UTC)
 
 
@@ -201,3 +190,17 @@ def _plain_map(
         return dict(zip(keys, values, strict=True))
     except TypeError:
         return list(zip(keys, values, strict=True))  # keys that are collections themselves
+
+
+_SCALARS: dict[str, Callable[[Any], Any]] = {
+    "timestamp": _aware,
+    "date": _plain_date,
+    "time": _plain_time,
+}
+_CONTAINERS: dict[str, Callable[..., Callable[[Any], Any]]] = {
+    "list": lambda inner: lambda value: _each(value, inner),
+    "vector": lambda inner: lambda value: _each(value, inner),
+    "set": lambda inner: lambda value: _plain_set(_each(value, inner)),
+    "map": lambda key, inner: lambda value: _plain_map(value, key, inner),
+    "tuple": lambda *inner: lambda value: tuple(_fields(value, list(inner))),
+}

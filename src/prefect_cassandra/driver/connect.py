@@ -95,6 +95,10 @@ class Link:
             self._tables[keyspace, table] = (described, info)
         return info
 
+    def refresh_schema(self) -> None:
+        """Ask the server for its schema now."""
+        self.cluster.refresh_schema_metadata(max_schema_agreement_wait=0)
+
     def close(self) -> None:
         """Close every connection; waits for the driver's own threads."""
         self.cluster.shutdown()

@@ -156,35 +156,45 @@ def to_error(
     if means is Meaning.OURS:
         return _ours(error)
     said = redact_message(describe(error), cql)
+    if means is Meaning.UNSENT:
+        return unreachable(error, said)
     tail = f" Statement: {text}" if text else ""
-    match means:
-        case Meaning.UNSENT:
-            return unreachable(error, said)
-        case Meaning.LOGIN_REFUSED:
-            return AuthenticationError(
-                f"The login was refused: {said}",
-                hint="Check user name and password, or the mounted credential files.",
-            )
-        case Meaning.FORBIDDEN:
-            return PermissionDeniedError(
-                f"The role may not do this: {said}.{tail}",
-                hint="Grant the permission, or run this as the role that owns it.",
-            )
-        case Meaning.REFUSED:
-            return StatementError(f"The server refused the statement: {said}.{tail}")
-        case Meaning.UNREADABLE:
-            return DataError(
-                f"The answer could not be decoded: {said}.{tail}",
-                hint="A stored value is outside what Python can hold; select it as text or blob.",
-            )
-        case Meaning.NO_ANSWER:
-            return _no_answer(error, said, tail)
-        case Meaning.NOT_APPLIED:
-            return NotAppliedError(
-                f"The {kind.value} was not carried out: {said}.{tail}",
-                hint="It is safe to send again once enough replicas are up and not overloaded.",
-            )
-    return OutcomeUnknownError(f"The {kind.value} may or may not be applied: {said}.{tail}")
+    if means is Meaning.NO_ANSWER:
+        return _no_answer(error, said, tail)
+    kind_of_error, start, hint = _ERRORS[means]
+    return kind_of_error(f"{start.format(kind=kind.value)}: {said}.{tail}", hint=hint)
+
+
+_ERRORS: dict[Meaning, tuple[type[PrefectCassandraError], str, str]] = {
+    Meaning.LOGIN_REFUSED: (
+        AuthenticationError,
+        "The login was refused",
+        "Check user name and password, or the mounted credential files.",
+    ),
+    Meaning.FORBIDDEN: (
+        PermissionDeniedError,
+        "The role may not do this",
+        "Grant the permission, or run this as the role that owns it.",
+    ),
+    Meaning.REFUSED: (
+        StatementError,
+        "The server refused the statement",
+        "Correct the statement; DESCRIBE TABLE in cqlsh shows what is there.",
+    ),
+    Meaning.UNREADABLE: (
+        DataError,
+        "The answer could not be decoded",
+        "A stored value is outside what Python can hold; select it as text or blob.",
+    ),
+    Meaning.NOT_APPLIED: (
+        NotAppliedError,
+        "The {kind} was not carried out",
+        "It is safe to send again once enough replicas are up and not overloaded.",
+    ),
+    # Their hint is the class's own.
+    Meaning.UNKNOWN: (OutcomeUnknownError, "The {kind} may or may not be applied", ""),
+    Meaning.UNKNOWN_FOR_GOOD: (OutcomeUnknownError, "The {kind} may or may not be applied", ""),
+}
 
 
 def _no_answer(error: BaseException, said: str, tail: str) -> PrefectCassandraError:

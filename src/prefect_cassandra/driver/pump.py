@@ -205,7 +205,7 @@ class Pump:
 
     def _after_error(self, trial: _Try, error: Exception) -> None:
         try:
-            step = self._session.judge(trial.request, error, trial.future, trial.attempt)
+            step = self._session.judge(trial.request, error, trial.attempt, trial.future)
         except Exception as ours:  # noqa: BLE001 -- raised again by run(), after the drain
             if self._failure is None:
                 self._failure = ours

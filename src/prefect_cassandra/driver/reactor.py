@@ -11,8 +11,8 @@ from typing import Any
 from prefect_cassandra.errors import ConfigurationError
 
 _WAY_OUT = (
-    "Install the driver's wheel (pip install --only-binary :all: 'cassandra-driver>=3.30.1') and do "
-    "not let gevent or eventlet patch this process."
+    "Install the driver's wheel (pip install --only-binary :all: 'cassandra-driver>=3.30.1') and "
+    "do not let gevent or eventlet patch this process."
 )
 
 try:

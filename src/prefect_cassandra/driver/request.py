@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from prefect_cassandra.driver.statements import Kind
+from prefect_cassandra.driver.statements import sets_password
+
+if TYPE_CHECKING:
+    from prefect_cassandra.driver.statements import Kind
 
 
 @dataclass(slots=True)
@@ -34,6 +37,11 @@ class Request:
     rows: int = 1
     keep: Any = None
     columns: bool = False
+
+    @property
+    def secret(self) -> bool:
+        """Whether the statement's text holds a password."""
+        return sets_password(self.cql)
 
 
 def pin_timestamp(future: Any) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -128,17 +129,11 @@ def looks_idempotent(cql: str, table: TableInfo | None = None) -> bool:
         return False
     if table is not None and any("counter" in column.cql_type for column in table.columns):
         return False
-    match first:
-        case "INSERT":
-            return _insert_repeats(words)
-        case "UPDATE":
-            return _update_repeats(words, table)
-        case "DELETE":
-            return _delete_repeats(words, table)
-    return False
+    judge = {"INSERT": _insert_repeats, "UPDATE": _update_repeats, "DELETE": _delete_repeats}
+    return judge[first](words, table) if first in judge else False
 
 
-def _insert_repeats(words: list[Token]) -> bool:
+def _insert_repeats(words: list[Token], _table: TableInfo | None) -> bool:
     keywords = [word.upper for word in words]
     if "JSON" in keywords[:6]:
         return not _has_call(words[keywords.index("JSON") :])
@@ -216,7 +211,7 @@ def _has_call(part: Sequence[Token]) -> bool:
     """Whether a function is called: a name before a parenthesis, other than `IN (...)`."""
     return any(
         after.text == "(" and (word.kind == "quoted" or word.upper not in ("", "IN", "AND"))
-        for word, after in zip(part, part[1:], strict=False)
+        for word, after in pairwise(part)
     )
 
 

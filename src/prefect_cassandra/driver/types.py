@@ -20,7 +20,7 @@ from prefect_cassandra.driver.scalars import SCALARS, Check, Where, plain, refus
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["UNSET", "Duration", "UserType", "checker", "check_value", "element_checker"]
+__all__ = ["UNSET", "Duration", "UserType", "check_value", "checker", "element_checker"]
 
 # Binding UNSET leaves the stored cell as it is; binding None writes a tombstone over it.
 UNSET = UNSET_VALUE
