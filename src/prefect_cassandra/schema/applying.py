@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.schema.migrations import Pending
     from prefect_cassandra.schema.model import Installation
-    from prefect_cassandra.schema.planning import Plan
     from prefect_cassandra.schema.rules import Change
     from prefect_cassandra.schema.steps import Step
 
@@ -73,6 +72,7 @@ def apply(
     installation: Installation,
     *,
     rules: LeaseRules | None = None,
+    reset_passwords: bool = False,
     progress: Progress | None = None,
 ) -> Applied:
     """Make the cluster what the file says: keyspaces, roles, grants, migrations. Safe to repeat.
@@ -84,10 +84,12 @@ def apply(
         config: Connection of a superuser.
         installation: The file, the environment and the password files; missing ones are made.
         rules: Lease and waiting times of the schema lock.
+        reset_passwords: Set passwords anew where a role exists and its file does not log in.
         progress: Called with one line for each thing that is about to be done.
 
     Raises:
-        ConfigurationError: The environment is not in the file, or does not fit the cluster.
+        ConfigurationError: The environment is not in the file or does not fit the cluster, or the
+            secrets folder is not the one the roles were made with.
         MigrationChangedError: An applied file is not what it was.
         SchemaError: A migration cannot be applied as it stands.
         SchemaLockedError: Another runner held the lock too long, or took it over.
@@ -98,6 +100,8 @@ def apply(
     first = planning.plan(config, installation)
     if first.is_empty:
         return Applied(first.environment, (), (), first.notes, time.monotonic() - began)
+    if first.lost_logins and not reset_passwords:
+        raise _lost_logins(first.lost_logins, installation)
     session = shared_session(config)
     tell = progress or _silent
     for step in first.bookkeeping:
@@ -108,9 +112,12 @@ def apply(
         runner.finish_rotations(first.rotations)
         # Another runner may have done everything while this one waited for the lock.
         current = planning.plan(config, installation)
-        runner.take(current)
+        resets = tuple(password_step(role) for role in current.lost_logins)
+        if resets and not reset_passwords:
+            raise _lost_logins(current.lost_logins, installation)
+        runner.take((*current.steps, *resets))
         finished = runner.migrate()
-    sent = (*first.bookkeeping, *current.steps)
+    sent = (*first.bookkeeping, *current.steps, *resets)
     notes = [f"{step.subject}: {step.note}" for step in sent if step.note]
     seconds = time.monotonic() - began
     return Applied(first.environment, sent, tuple(finished), (*notes, *current.notes), seconds)
@@ -178,17 +185,20 @@ class _Runner:
             for role, found in facts.roles.items():
                 self.folder.recover(role, found.hashed_password)
 
-    def take(self, plan: Plan) -> None:
+    def take(self, steps: tuple[Step, ...]) -> None:
         """Send the statements of the superuser."""
-        for step in (*plan.bookkeeping, *plan.steps):
-            self.tell(step.subject)
+        told = ""
+        for step in steps:
+            if step.subject != told:
+                told = step.subject
+                self.tell(told)
             cql = step.cql
             if step.password_of is not None:
                 self.folder.ensure(step.password_of)
                 cql = cql.replace(PASSWORD_MARK, self.folder.hashed(step.password_of))
             self.lock.check()
             _send(self.session, cql)
-        if plan.steps:
+        if steps:
             self.granted_until = time.monotonic() + _GRANTS_SETTLE
 
     def migrate(self) -> list[str]:
@@ -249,8 +259,8 @@ class _Runner:
 def _send(session: Session, cql: str) -> None:
     """Send a statement that may be sent twice, again when its outcome stays unknown.
 
-    The driver waits until all nodes that are up have the same schema; going on without would let the
-    next statement meet a node that does not know the table yet.
+    The driver waits until all nodes that are up have the same schema; going on without would let
+    the next statement meet a node that does not know the table yet.
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
@@ -266,6 +276,19 @@ def _send(session: Session, cql: str) -> None:
                 hint="Look with `nodetool describecluster`, then run `schema apply` again.",
             )
         return
+
+
+def _lost_logins(roles: tuple[str, ...], installation: Installation) -> ConfigurationError:
+    """Refuse to take a password away from whoever holds the right file."""
+    return ConfigurationError(
+        f"{', '.join(roles)}: the role exists, and its password file in {installation.secrets} is "
+        "missing or does not log in",
+        hint=(
+            "Name the secrets folder the roles were made with. If it is lost, `schema apply "
+            "--reset-passwords` sets new passwords; whoever uses the old ones is locked out until "
+            "the new files reach them."
+        ),
+    )
 
 
 def _silent(_: str) -> None:

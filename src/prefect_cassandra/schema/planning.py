@@ -34,6 +34,7 @@ class Plan:
         steps: Keyspaces, roles and grants.
         migrations: Migrations to carry out.
         rotations: Roles whose password rotation was interrupted and will be finished.
+        lost_logins: Roles that exist and whose password file is missing or does not log in.
         notes: What a person should know, e.g. a guardrail that is off.
     """
 
@@ -42,12 +43,14 @@ class Plan:
     steps: tuple[Step, ...]
     migrations: tuple[Pending, ...]
     rotations: tuple[str, ...]
+    lost_logins: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
     def is_empty(self) -> bool:
         """Whether the cluster already is as the file says."""
-        return not (self.bookkeeping or self.steps or self.migrations or self.rotations)
+        changes = (self.bookkeeping, self.steps, self.migrations, self.rotations, self.lost_logins)
+        return not any(changes)
 
     @property
     def statements(self) -> list[Step]:
@@ -127,13 +130,15 @@ def decide(installation: Installation, found: Found) -> Plan:
         for name, migrations in found.migrations.items()
         for item in pending(name, migrations, found.records[name])
     ]
-    roles = role_steps(found.facts, installation.applications, found.good_logins)
+    roles = role_steps(found.facts, installation.applications)
+    lost = tuple(role for role in found.facts.roles if role not in found.good_logins)
     return Plan(
         environment=installation.environment,
         bookkeeping=tuple(first),
         steps=(*steps, *roles),
         migrations=tuple(waiting),
         rotations=found.rotations,
+        lost_logins=lost,
         notes=tuple(warnings(found.facts, replication)),
     )
 

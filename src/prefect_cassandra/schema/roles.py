@@ -9,25 +9,21 @@ from prefect_cassandra.schema.cql import quote_name
 from prefect_cassandra.schema.steps import PASSWORD_MARK, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
     from prefect_cassandra.schema.cluster import Facts, FoundRole
     from prefect_cassandra.schema.grants import Grant
 
 
-def role_steps(
-    facts: Facts, applications: Sequence[str], good_logins: Collection[str]
-) -> list[Step]:
+def role_steps(facts: Facts, applications: Sequence[str]) -> list[Step]:
     """Return the statements that bring roles and grants to what `grants.py` says.
 
-    Args:
-        facts: What the cluster has.
-        applications: The application keyspaces.
-        good_logins: Roles whose password file and password in the database agree.
+    A password is set when its role is made and never again: another machine may hold the only file
+    that has it. `rotate` and `apply(reset_passwords=True)` change passwords on purpose.
     """
     steps: list[Step] = []
     for role in grants.wanted_roles(applications):
-        steps += _role(role, facts.roles.get(role), good=role in good_logins)
+        steps += _role(role, facts.roles.get(role))
     missing, extra = grant_drift(facts, applications)
     steps += [
         Step(_subject(cql), cql, note="more than the role should have")
@@ -51,20 +47,17 @@ def role_faults(found: FoundRole | None, *, good_login: bool) -> list[str]:
     if not found.login:
         faults.append("cannot log in")
     if not good_login:
-        faults.append("password file and database differ")
+        faults.append("password file is missing or does not log in")
     return faults + [f"inherits from {parent}" for parent in sorted(found.member_of)]
 
 
 def password_step(role: str) -> Step:
     """Return the statement that gives a role the password in its file."""
     cql = f"ALTER ROLE {quote_name(role)} WITH HASHED PASSWORD = '{PASSWORD_MARK}'"
-    note = (
-        "its password file is missing or does not log in; a password used elsewhere stops working"
-    )
-    return Step(f"role {role}", cql, note=note, password_of=role)
+    return Step(f"role {role}", cql, password_of=role)
 
 
-def _role(role: str, found: FoundRole | None, *, good: bool) -> list[Step]:
+def _role(role: str, found: FoundRole | None) -> list[Step]:
     name, subject = quote_name(role), f"role {role}"
     if found is None:
         cql = (
@@ -76,8 +69,6 @@ def _role(role: str, found: FoundRole | None, *, good: bool) -> list[Step]:
     if found.superuser or not found.login:
         cql = f"ALTER ROLE {name} WITH SUPERUSER = false AND LOGIN = true"
         steps.append(Step(subject, cql, note="was changed by hand"))
-    if not good:
-        steps.append(password_step(role))
     for parent in sorted(found.member_of):
         # A role inherits everything its parents may do, which no list of its own grants would show.
         cql = f"REVOKE {quote_name(parent)} FROM {name}"
@@ -86,4 +77,4 @@ def _role(role: str, found: FoundRole | None, *, good: bool) -> list[Step]:
 
 
 def _subject(cql: str) -> str:
-    return f"role {cql.rsplit(' ', 1)[-1]}"
+    return f"grants of {cql.rsplit(' ', 1)[-1]}"

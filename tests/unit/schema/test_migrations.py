@@ -129,7 +129,7 @@ def test_pending_lets_the_refused_statement_be_corrected_but_not_the_finished_on
 
 def test_pending_refuses_an_applied_migration_the_folder_does_not_have(tmp_path: Path) -> None:
     first, second = write(tmp_path, _0001_a=TABLE.format(1), _0002_b=TABLE.format(2))
-    with pytest.raises(SchemaError, match="0002_b .* is not in the folder"):
+    with pytest.raises(SchemaError, match=r"0002_b .* is not in the folder"):
         pending("app", [first], {1: record(first), 2: record(second)})
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from prefect_cassandra.errors import ConfigurationError
 from prefect_cassandra.schema import load_keyspaces
+from prefect_cassandra.schema.migrations import read_folder
 
 GOOD = """
 environments:
@@ -90,8 +91,6 @@ def test_load_names_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_the_flows_of_this_repository_have_a_valid_file_and_valid_migrations() -> None:
-    from prefect_cassandra.schema.migrations import read_folder
-
     keyspaces = load_keyspaces(Path(__file__).parents[3] / "flows/keyspaces.yaml")
     assert set(keyspaces.environments) >= {"local", "local-3", "production"}
     for name, spec in keyspaces.keyspaces.items():
