@@ -1,0 +1,180 @@
+"""One of three nodes is killed or stopped while rows are written at QUORUM.
+
+The rule under test: what was acknowledged is there, and what was reported as not applied is not.
+Anything else must have been reported as an unknown outcome.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import pytest
+from support.ports import free_ports
+from support.waiting import eventually
+
+from prefect_cassandra.driver.config import RetryRules
+from prefect_cassandra.driver.session import Session
+from prefect_cassandra.errors import NotAppliedError, OutcomeUnknownError, UnreachableError
+from prefect_cassandra.local.cassandra import Cassandra, CassandraConfig
+from prefect_cassandra.settings import LocalSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+INSERT = "INSERT INTO ring.rows (id, value) VALUES (?, ?)"
+WRITERS = 4
+
+
+@pytest.fixture(scope="module")
+def ring(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cassandra]:
+    data: Path = tmp_path_factory.mktemp("ring")
+    addresses = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+    cql, storage, jmx, *_ = free_ports(5, addresses)
+    config = CassandraConfig(
+        data_folder=data,
+        cache_folder=LocalSettings().cache_folder,
+        nodes=3,
+        cql_port=cql,
+        storage_port=storage,
+        jmx_port=jmx,
+        heap="256M",
+    )
+    with Cassandra(config) as cassandra:
+        session = Session(cassandra.cluster_config())
+        session.execute(
+            "CREATE KEYSPACE ring WITH replication = "
+            "{'class': 'NetworkTopologyStrategy', 'dc1': 3}",
+            timeout=60,
+        )
+        session.execute("CREATE TABLE ring.rows (id int PRIMARY KEY, value int)", timeout=60)
+        session.close()
+        yield cassandra
+
+
+@dataclass
+class Outcomes:
+    """What the writers were told, by row."""
+
+    acknowledged: set[int] = field(default_factory=set)
+    unknown: set[int] = field(default_factory=set)
+    not_applied: set[int] = field(default_factory=set)
+    unexpected: list[BaseException] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.acknowledged) + len(self.unknown) + len(self.not_applied)
+
+
+class Writers:
+    """Writes rows one by one from a few threads until told to stop."""
+
+    def __init__(self, session: Session, first: int, *, idempotent: bool) -> None:
+        self.outcomes = Outcomes()
+        self._session = session
+        self._idempotent = idempotent
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._write, args=(range(first + n, first + 10**6, WRITERS),))
+            for n in range(WRITERS)
+        ]
+
+    def __enter__(self) -> Outcomes:
+        for thread in self._threads:
+            thread.start()
+        return self.outcomes
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _write(self, rows: range) -> None:
+        for row in rows:
+            if self._stop.is_set():
+                return
+            try:
+                self._session.execute(
+                    INSERT,
+                    [row, row],
+                    consistency="QUORUM",
+                    idempotent=self._idempotent,
+                    timeout=3,
+                )
+                self.outcomes.acknowledged.add(row)
+            except OutcomeUnknownError:
+                self.outcomes.unknown.add(row)
+            except (NotAppliedError, UnreachableError):
+                self.outcomes.not_applied.add(row)
+            except BaseException as error:  # noqa: BLE001 -- reported by the test's own thread
+                self.outcomes.unexpected.append(error)
+                return
+
+
+def check(ring: Cassandra, outcomes: Outcomes) -> None:
+    """Compare what was reported with what all three replicas hold."""
+    assert not outcomes.unexpected
+    session = Session(ring.cluster_config())
+    # Reading at ALL settles every row: hints still under way can change nothing a quorum has seen.
+    held = {
+        row["id"]
+        for row in session.execute(
+            "SELECT id FROM ring.rows", consistency="ALL", timeout=60, fetch_size=1000
+        )
+    }
+    session.close()
+    assert outcomes.acknowledged - held == set(), "acknowledged and lost"
+    assert outcomes.not_applied & held == set(), "reported as not applied and there all the same"
+
+
+def up_nodes(ring: Cassandra) -> int:
+    """Count the nodes that the first one takes for alive."""
+    lines = ring.nodes[0].nodetool("status").stdout.splitlines()
+    return sum(line.startswith("UN") for line in lines)
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_no_acknowledged_write_is_lost_when_a_node_is_killed(
+    ring: Cassandra, *, idempotent: bool
+) -> None:
+    config = replace(ring.cluster_config(), retry=RetryRules(attempts=5, backoff=0.05))
+    session = Session(config)
+    victim = ring.nodes[1]
+    with Writers(session, 10**6 * (1 + idempotent), idempotent=idempotent) as outcomes:
+        eventually(lambda: len(outcomes) > 200, within=60)
+        victim.signal(signal.SIGKILL)
+        killed_at = len(outcomes)
+        eventually(lambda: len(outcomes) > killed_at + 500, within=60)
+    victim.kill()
+    victim.start()
+    victim.wait_ready(120)
+    eventually(lambda: up_nodes(ring) == 3, within=120)
+    session.close()
+    check(ring, outcomes)
+    assert len(outcomes.acknowledged) > 600
+    if idempotent:
+        # Repeats at the same timestamp find the two nodes that are left.
+        assert not outcomes.unknown
+        assert not outcomes.not_applied
+
+
+def test_no_acknowledged_write_is_lost_when_a_node_stops_answering(ring: Cassandra) -> None:
+    session = Session(ring.cluster_config())
+    victim = ring.nodes[2]
+    with Writers(session, 9 * 10**6, idempotent=False) as outcomes:
+        eventually(lambda: len(outcomes) > 200, within=60)
+        victim.signal(signal.SIGSTOP)
+        try:
+            # Its sockets stay open, so only time tells: some requests wait for it and run out.
+            eventually(lambda: len(outcomes.unknown) > 2, within=60)
+            stopped_at = len(outcomes.acknowledged)
+            eventually(lambda: len(outcomes.acknowledged) > stopped_at + 100, within=90)
+        finally:
+            victim.signal(signal.SIGCONT)
+    eventually(lambda: up_nodes(ring) == 3, within=120)
+    session.close()
+    check(ring, outcomes)
