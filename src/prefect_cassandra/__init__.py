@@ -12,11 +12,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from prefect_cassandra.blocks import CassandraCluster as CassandraCluster
     from prefect_cassandra.blocks import CassandraCredentials as CassandraCredentials
+    from prefect_cassandra.blocks import CassandraTls as CassandraTls
+    from prefect_cassandra.tasks import acassandra_execute as acassandra_execute
+    from prefect_cassandra.tasks import acassandra_query as acassandra_query
+    from prefect_cassandra.tasks import aload_table as aload_table
+    from prefect_cassandra.tasks import cassandra_execute as cassandra_execute
+    from prefect_cassandra.tasks import cassandra_query as cassandra_query
+    from prefect_cassandra.tasks import load_table as load_table
+    from prefect_cassandra.writes.report import LoadReport as LoadReport
+    from prefect_cassandra.writes.report import Reject as Reject
 
 _HOMES = {
     "CassandraCluster": "blocks",
     "CassandraCredentials": "blocks",
-    "LoadReport": "writes.loader",
+    "CassandraTls": "blocks",
+    "LoadReport": "writes.report",
+    "Reject": "writes.report",
     "acassandra_execute": "tasks",
     "acassandra_query": "tasks",
     "aload_table": "tasks",

@@ -1,8 +1,8 @@
 """Prefect blocks: who logs in, and to which cluster.
 
-Prefect imports this module through the `prefect.collections` entry point, which registers both block
-types. A block holds plain values only. Live connections belong to the process (see
-`prefect_cassandra.driver.session`), so a block travels to a subprocess or another pod as it is and
+Prefect imports this module through the `prefect.collections` entry point, which registers both
+block types. A block holds plain values only. Live connections belong to the process (see
+`prefect_cassandra.driver.sharing`), so a block travels to a subprocess or another pod as it is and
 finds that process's own session there.
 """
 
@@ -29,6 +29,7 @@ from pydantic import (
 )
 
 from prefect_cassandra.driver.config import ClusterConfig, Login, RetryRules, Tls
+from prefect_cassandra.reads.cursors import Cursors
 from prefect_cassandra.settings import DriverSettings
 
 if TYPE_CHECKING:
@@ -160,8 +161,8 @@ class CassandraTls(BaseModel):
 class CassandraCluster(DatabaseBlock):
     """An Apache Cassandra cluster and how to talk to it.
 
-    Every block with the same values shares one session per process, opened on first use. Methods come
-    in pairs: `fetch_all` blocks, `await afetch_all` does not, as Prefect's own `load` and `aload`.
+    Blocks with the same values share one session per process, opened on first use. Methods come in
+    pairs: `fetch_all` blocks, `await afetch_all` does not, as Prefect's own `load` and `aload`.
 
     Example:
         ```python
@@ -182,7 +183,7 @@ class CassandraCluster(DatabaseBlock):
 
     contact_points: list[str] = Field(
         default_factory=list,
-        description="Host names or addresses of a few nodes, without a port; the rest are discovered.",
+        description="Host names or addresses of some nodes, without a port; the rest are found.",
     )
     port: int = Field(default=9042, gt=0, lt=65536, description="Port for CQL on every node.")
     local_datacenter: str | None = Field(
@@ -212,7 +213,7 @@ class CassandraCluster(DatabaseBlock):
         default=None, gt=0, description="Seconds to wait for one request; the setting when absent."
     )
 
-    _cursors: _Cursors = PrivateAttr(default_factory=lambda: _Cursors())
+    _cursors: Cursors = PrivateAttr(default_factory=Cursors)
 
     @field_validator("contact_points")
     @classmethod
@@ -284,7 +285,7 @@ class CassandraCluster(DatabaseBlock):
         return shared_session(self.config())
 
     def close(self) -> None:
-        """Close this process's session for this cluster, also for other blocks with the same values.
+        """Close this process's session for this cluster, for all blocks with the same values.
 
         The next use opens a new one. Leaving a `with` block does not close: other tasks of this
         process may be using the session, and it is closed when the process ends.
@@ -296,9 +297,9 @@ class CassandraCluster(DatabaseBlock):
         """Forget where `fetch_many` stopped, so that every statement starts again."""
         self._cursors.clear()
 
-    # The base class declares its methods `async`, from the time when Prefect turned them into blocking
-    # calls by looking at the caller. Here a name does one thing: the plain name blocks, its twin with
-    # an `a` is awaited. Hence each `type: ignore[override]`.
+    # The base class declares its methods `async`, from the time when Prefect turned them into
+    # blocking calls by looking at the caller. Here a name does one thing: the plain name blocks,
+    # its twin with an `a` is awaited. Hence each `type: ignore[override]`.
 
     def fetch_one(  # type: ignore[override]
         self, operation: str, parameters: Parameters = None, **execution_kwargs: Any
@@ -355,7 +356,7 @@ class CassandraCluster(DatabaseBlock):
         size: int | None = None,
         **execution_kwargs: Any,
     ) -> list[Row]:
-        """Do what `fetch_many` does, without blocking the event loop; it keeps places of its own."""
+        """Do what `fetch_many` does, without blocking the event loop; its places are its own."""
         key = ("awaited", operation, parameters, execution_kwargs)
         cursor = self._cursors.take(key)
         if cursor is None:
@@ -462,38 +463,6 @@ class CassandraCluster(DatabaseBlock):
     async def __aexit__(self, *_args: object) -> None:
         """Forget the cursors; the shared session stays."""
         self.reset_cursors()
-
-
-class _Cursors:
-    """Where `fetch_many` stopped, for the statements used last; belongs to one process."""
-
-    _KEPT = 16
-
-    def __init__(self) -> None:
-        self._places: dict[str, Any] = {}
-
-    def take(self, key: object) -> Any:
-        """Remove and return a place; a second caller meanwhile starts anew, it never shares."""
-        return self._places.pop(repr(key), None)
-
-    def put(self, key: object, cursor: Any) -> None:
-        """Keep a place as the latest one, and drop the oldest beyond the limit."""
-        self._places[repr(key)] = cursor
-        for oldest in list(self._places)[: -self._KEPT]:
-            self._places.pop(oldest, None)
-
-    def clear(self) -> None:
-        """Forget all places."""
-        self._places.clear()
-
-    # A live cursor cannot leave its process, and does not make two blocks different.
-    def __reduce__(self) -> tuple[type[_Cursors], tuple[()]]:
-        return _Cursors, ()
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Cursors)
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 def _has_port(point: str) -> bool:

@@ -25,12 +25,14 @@ class Page:
         rows: The rows as plain values.
         state: Where the next page starts; None on the last.
         schema_agreed: False when nodes still disagreed about the schema after a schema change.
+        types: The columns' CQL types.
     """
 
     columns: tuple[str, ...] = ()
     rows: tuple[Row, ...] | list[Row] = ()
     state: bytes | None = None
     schema_agreed: bool = True
+    types: tuple[CqlType, ...] = ()
 
 
 class Result:
@@ -57,6 +59,11 @@ class Result:
     def columns(self) -> list[str]:
         """Names of the columns; empty when the statement returns no rows."""
         return list(self._first.columns)
+
+    @property
+    def types(self) -> list[CqlType]:
+        """CQL types of the columns, known even when there is no row."""
+        return list(self._first.types)
 
     @property
     def rows(self) -> list[Row]:

@@ -14,6 +14,7 @@ from cassandra.query import tuple_factory
 
 from prefect_cassandra.driver.answers import Page, page_of
 from prefect_cassandra.driver.auth import LoginProvider
+from prefect_cassandra.driver.cqltype import from_driver
 from prefect_cassandra.driver.outcomes import describe, meaning, to_error, unreachable
 from prefect_cassandra.driver.reactor import (
     DEFAULT_PROFILE,
@@ -112,7 +113,9 @@ def read_page(future: Any, raw: Any) -> Page:
         return Page(schema_agreed=bool(future.is_schema_agreed))
     if isinstance(raw, Mapping):
         return Page(names, [dict(raw)], answer.paging_state)  # NumPy columns
-    return Page(names, page_of(names, answer.column_types, raw), answer.paging_state)
+    types = tuple(from_driver(kind) for kind in answer.column_types or ())
+    rows = page_of(names, answer.column_types, raw)
+    return Page(names, rows, answer.paging_state, types=types)
 
 
 def wait_for(future: Any) -> Any:

@@ -1,8 +1,8 @@
 """Rows of a query as an Arrow table, typed by the query and not by what it happened to return.
 
-The Arrow type follows from the CQL type alone, so an empty result has the same schema as a full one.
-`decimal` and `varint` have no bound in CQL; they become decimal128(38, 18) and decimal128(38, 0), the
-choice of Spark's connector, and a value that does not fit exactly is an error.
+The Arrow type follows from the CQL type alone, so an empty result has the same schema as a full
+one. `decimal` and `varint` have no bound in CQL; they become decimal128(38, 18) and
+decimal128(38, 0), as in Spark's connector, and a value that does not fit exactly is an error.
 """
 
 from __future__ import annotations
@@ -102,11 +102,11 @@ def _array(values: list[Any], kind: CqlType, name: str) -> pa.Array:
     except (pa.ArrowException, ValueError, OverflowError, TypeError) as error:
         raise DataError(
             f"column {name}: {error}",
-            hint=f"Not every {kind} fits {arrow_type(kind)}; query without `as_table`, or cast in CQL.",
+            hint=f"Not every {kind} fits {arrow_type(kind)}; query without `as_table`.",
         ) from error
 
 
-def _ready(value: Any, kind: CqlType) -> Any:
+def _ready(value: Any, kind: CqlType) -> Any:  # noqa: PLR0911 -- one line per type that differs
     """Return a plain value in the form that pyarrow takes for its type."""
     if value is None:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,9 +42,9 @@ def token_ranges(ring: Iterable[int] = (), pieces: int = 1) -> list[TokenRange]:
     bounds = [LOWEST, *cuts, HIGHEST]
     width = (HIGHEST - LOWEST) // pieces + 1
     ranges: list[TokenRange] = []
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         parts = -(-(end - start) // width)
         # Multiply before dividing: rounding each step would drift and leave rows out at the end.
         inner = [start + (end - start) * part // parts for part in range(parts + 1)]
-        ranges += [TokenRange(a, b) for a, b in zip(inner, inner[1:], strict=False)]
+        ranges += [TokenRange(low, high) for low, high in pairwise(inner)]
     return ranges

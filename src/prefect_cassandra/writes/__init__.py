@@ -1,1 +1,1 @@
-"""Writing: the loader and what it reports. Knows no Prefect; takes a driver session and plain values."""
+"""Writing: the loader and what it reports. Takes a driver session and values; knows no Prefect."""

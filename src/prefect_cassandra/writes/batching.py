@@ -27,8 +27,8 @@ def fold_duplicates(
     Args:
         columns: Encoded columns, the `key` key columns first.
         key: Number of key columns.
-        keep_earlier: Whether a value missing from the later row is taken from the earlier one, which
-            is what writing both rows one after the other would leave.
+        keep_earlier: Whether a value missing from the later row is taken from the earlier one,
+            which is what writing both rows one after the other would leave.
 
     Returns:
         The columns that remain and the number of rows folded away.
@@ -57,35 +57,43 @@ def _carry_forward(columns: Sequence[list[Wire]], keys: list[Row]) -> None:
         seen[value] = row
 
 
-def batches(columns: Sequence[list[Wire]], partition: int) -> Iterator[list[Row]]:
+def batches(columns: Sequence[list[Wire]], partition: int, widest_row: int) -> Iterator[list[Row]]:
     """Yield rows that go into one request: same partition, at most 50 rows and about 32 KiB.
 
     Partitions come in the order of their first row, rows of a partition in input order.
+
+    Args:
+        columns: Encoded columns, those of the partition key first.
+        partition: Number of columns in the partition key.
+        widest_row: No row has more bytes; small rows need not be measured one by one.
     """
-    rows = list(zip(*columns, strict=True))
     keys: Iterable[object] = (
         columns[0] if partition == 1 else zip(*columns[:partition], strict=True)
     )
     groups: dict[object, list[Row]] = {}
-    for value, row in zip(keys, rows, strict=True):
+    for value, row in zip(keys, zip(*columns, strict=True), strict=True):
         group = groups.get(value)
         if group is None:
             groups[value] = [row]
         else:
             group.append(row)
+    small = widest_row * BATCH_ROWS <= BATCH_BYTES
     for group in groups.values():
-        yield from _cut(group)
+        if len(group) == 1:
+            yield group
+        elif small:
+            for start in range(0, len(group), BATCH_ROWS):
+                yield group[start : start + BATCH_ROWS]
+        else:
+            yield from _cut_by_size(group)
 
 
-def _cut(rows: list[Row]) -> Iterator[list[Row]]:
-    """Cut the rows of one partition by number and size."""
-    if len(rows) == 1:
-        yield rows
-        return
+def _cut_by_size(rows: list[Row]) -> Iterator[list[Row]]:
     batch: list[Row] = []
     size = 0
     for row in rows:
-        length = sum([len(value) for value in row if type(value) is bytes])
+        # Cells to be left unset are neither None nor bytes.
+        length = sum([len(value) for value in row if isinstance(value, bytes)])
         if batch and (len(batch) == BATCH_ROWS or size + length > BATCH_BYTES):
             yield batch
             batch, size = [], 0

@@ -1,8 +1,8 @@
 """Loading: columns in, acknowledged rows out, and every row accounted for.
 
-Chunks of 5,000 rows are checked and encoded as a whole, and only then sent, so nothing of a bad chunk
-is written. Requests get rising write times in input order and keep them when they are repeated: of two
-rows with one key the later wins, however the requests overtake each other.
+Chunks of 5,000 rows are checked and encoded as a whole, and only then sent, so nothing of a bad
+chunk is written. Requests get rising write times in input order and keep them when they are
+repeated: of two rows with one key the later wins, however the requests overtake each other.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Mode = Literal["unset", "null"]
 OnError = Literal["fail", "reject"]
 
 _REJECTS_NAMED = 100
-_PROGRESS_SECONDS = 1.0
+_PROGRESS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class LoadOptions:
         mode: What a missing value does: `unset` leaves the stored cell as it is, `null` deletes it.
         consistency: Level instead of the session's.
         in_flight: Most requests unanswered at one time.
-        on_error: What a row that cannot be written does: `fail` stops the load before anything of its
-            chunk is sent, `reject` leaves the row out, counts and names it.
-        reject_limit: Most rows that may be rejected; one more stops the load. None means any number.
+        on_error: What a row that cannot be written does: `fail` stops the load before anything of
+            its chunk is sent, `reject` leaves the row out, counts and names it.
+        reject_limit: Most rows that may be rejected; one more stops the load. None is no limit.
 
     Raises:
         ConfigurationError: A value is none of the allowed ones.
@@ -67,11 +67,12 @@ class LoadOptions:
             value = getattr(self, name)
             if value not in allowed:
                 raise ConfigurationError(
-                    f"{name}={value!r} is not known.", hint=f"Use {' or '.join(map(repr, allowed))}."
+                    f"{name}={value!r} is not known.",
+                    hint=f"Use {' or '.join(map(repr, allowed))}.",
                 )
 
 
-def load(
+def load(  # noqa: PLR0913 -- where, what and how, and two ways to follow it
     session: Session,
     table: str,
     data: object,
@@ -89,7 +90,7 @@ def load(
         data: What `sources.parts` can take apart.
         options: How to load.
         keyspace: Keyspace of a table named without one.
-        progress: Called with the report so far, about once a second, on the sending thread.
+        progress: Called with the report so far, about every five seconds, on the sending thread.
         cancelled: Set it, from any thread, to stop sending; the report says how far it came.
 
     Raises:
@@ -109,7 +110,7 @@ def load(
     return run.report(pump.report)
 
 
-async def aload(
+async def aload(  # noqa: PLR0913 -- the parameters of load()
     session: Session,
     table: str,
     data: object,
@@ -144,10 +145,8 @@ async def aload(
         raise
 
 
-def _throttled(
-    progress: Callable[[LoadReport], None], run: _Load
-) -> Callable[[PumpReport], None]:
-    """Pass a report on about once a second; there is one for each request."""
+def _throttled(progress: Callable[[LoadReport], None], run: _Load) -> Callable[[PumpReport], None]:
+    """Pass a report on about every five seconds; there is one for each request."""
     due = time.monotonic() + _PROGRESS_SECONDS
 
     def tell(sent: PumpReport) -> None:
@@ -198,7 +197,7 @@ class _Load:
         pieces: Iterator[Part] = parts(data)
         if isinstance(data, list | tuple):
             # All in memory: every part is matched with the table before the first row is sent.
-            known = list(pieces)
+            known = [part for part in pieces if part.types or part.size]
             for part in known:
                 self._target(part)
             pieces = iter(known)
@@ -211,7 +210,7 @@ class _Load:
                 yield from self._chunk(chunk, target)
             first_row += part.size
 
-    def _target(self, part: Part) -> _Target | None:
+    def _target(self, part: Part) -> _Target:
         """Match one part with the table, or remember that one of its shape was matched."""
         shape = (tuple(part.types.items()), part.nan_is_missing)
         if shape not in self._targets:
@@ -243,10 +242,13 @@ class _Load:
         self.merged += folded
         if unset:
             columns = [
-                [UNSET if value is None else value for value in column] if None in column else column
+                [UNSET if value is None else value for value in column]
+                if None in column
+                else column
                 for column in columns
             ]
-        for rows in batches(columns, plan.partition):
+        widest = sum(column.widest for column in encoded)
+        for rows in batches(columns, plan.partition, widest):
             yield encoded_request(
                 self.session, target.prepared, rows, consistency=self.options.consistency
             )

@@ -4,8 +4,8 @@ Arrow tables, batches and readers, pandas frames, lists of dicts, anything that 
 stream protocol (polars, DuckDB), and iterables of any of these. A chunk's column is an Arrow array
 where Arrow has a type for it, else a plain list of Python values.
 
-pandas has one mark for "missing" in float columns, NaN. So in data from pandas NaN is a missing value;
-in Arrow data only null is, and NaN is a number like any other.
+pandas has one mark for "missing" in float columns, NaN. So in data from pandas NaN is a missing
+value; in Arrow data only null is, and NaN is a number like any other.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Part:
     Attributes:
         types: Arrow type by column name; None where only the values tell.
         size: Number of rows.
-        cut: Gives the chunk of rows `start` to `stop`; its first argument is the row number of `start`
-            in the whole input.
+        cut: Gives the chunk of rows `start` to `stop`; its first argument is the row number of
+            `start` in the whole input.
         nan_is_missing: Whether NaN marks a missing value, as in pandas.
         index_names: Names that a pandas index holds, for a better hint.
     """
@@ -155,14 +155,12 @@ def _pandas_column(series: pd.Series[Any]) -> pa.Array | list[Any]:
         array = pa.array(series.to_numpy()) if floats else pa.Array.from_pandas(series)
         return _one_array(array)
     missing = series.isna().tolist()
-    return [
-        None if gone else value for value, gone in zip(series.tolist(), missing, strict=True)
-    ]
+    return [None if gone else value for value, gone in zip(series.tolist(), missing, strict=True)]
 
 
 def _rows_part(rows: list[Mapping[str, Any]] | tuple[Mapping[str, Any], ...]) -> Part:
-    # Names in order of first use. Every row is asked, so that a misspelt name in the last row is found
-    # before the first is written.
+    # Names in order of first use. Every row is asked, so that a misspelt name in the last row is
+    # found before the first is written.
     names = list(dict.fromkeys(chain.from_iterable(rows)))
 
     def cut(first_row: int, start: int, stop: int) -> Chunk:

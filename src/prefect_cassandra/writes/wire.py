@@ -51,41 +51,17 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A column ready to send: bytes per row, None where the value is missing or a problem."""
+    """A column ready to send.
+
+    Attributes:
+        values: Bytes per row, None where the value is missing or a problem.
+        widest: Length of the longest value.
+        problems: The values that cannot be sent.
+    """
 
     values: list[bytes | None]
+    widest: int
     problems: list[Problem]
-
-
-def mismatch(kind: pa.DataType, cql_type: str, *, nan_is_missing: bool = False) -> str | None:
-    """Tell why an Arrow type cannot go into a CQL type; None when it can or the values decide."""
-    if pt.is_null(kind):
-        return None
-    if cql_type == "timestamp" and pt.is_timestamp(kind) and kind.tz is None:
-        return "times without a time zone; say which zone they are in (in pandas `tz_localize`)"
-    if cql_type in _INTEGERS and pt.is_floating(kind):
-        # pandas turns whole numbers with gaps into floats; elsewhere a float here is a mistake.
-        return None if nan_is_missing else f"{kind} values; cast them to whole numbers first"
-    accepts = _ACCEPTS.get(cql_type)
-    return f"{kind} values" if accepts is not None and not accepts(kind) else None
-
-
-_ACCEPTS: dict[str, Callable[[pa.DataType], bool]] = {
-    **dict.fromkeys(_INTEGERS, pt.is_integer),
-    **dict.fromkeys(_FLOATS, lambda kind: pt.is_floating(kind) or pt.is_integer(kind)),
-    **dict.fromkeys(_TEXTS, lambda kind: _is_text(kind)),
-    "varint": lambda kind: pt.is_integer(kind) or pt.is_decimal(kind),
-    "decimal": lambda kind: pt.is_decimal(kind) or pt.is_integer(kind),
-    "boolean": pt.is_boolean,
-    "blob": lambda kind: _is_bytes(kind),
-    "timestamp": pt.is_timestamp,
-    "date": pt.is_date,
-    "time": pt.is_time,
-    "uuid": lambda kind: _is_uuid(kind) or _is_text(kind),
-    "timeuuid": lambda kind: _is_uuid(kind) or _is_text(kind),
-    "inet": lambda kind: _is_text(kind),
-    "duration": pt.is_interval,
-}
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -104,6 +80,37 @@ def _is_bytes(kind: pa.DataType) -> bool:
 def _is_uuid(kind: pa.DataType) -> bool:
     storage = getattr(kind, "storage_type", kind)
     return bool(pt.is_fixed_size_binary(storage) and storage.byte_width == 16)  # noqa: PLR2004 -- RFC 9562
+
+
+_ACCEPTS: dict[str, Callable[[pa.DataType], bool]] = {
+    **dict.fromkeys(_INTEGERS, pt.is_integer),
+    **dict.fromkeys(_FLOATS, lambda kind: pt.is_floating(kind) or pt.is_integer(kind)),
+    **dict.fromkeys(_TEXTS, _is_text),
+    "varint": lambda kind: pt.is_integer(kind) or pt.is_decimal(kind),
+    "decimal": lambda kind: pt.is_decimal(kind) or pt.is_integer(kind),
+    "boolean": pt.is_boolean,
+    "blob": _is_bytes,
+    "timestamp": pt.is_timestamp,
+    "date": pt.is_date,
+    "time": pt.is_time,
+    "uuid": lambda kind: _is_uuid(kind) or _is_text(kind),
+    "timeuuid": lambda kind: _is_uuid(kind) or _is_text(kind),
+    "inet": _is_text,
+    "duration": pt.is_interval,
+}
+
+
+def mismatch(kind: pa.DataType, cql_type: str, *, nan_is_missing: bool = False) -> str | None:
+    """Tell why an Arrow type cannot go into a CQL type; None when it can or the values decide."""
+    if pt.is_null(kind):
+        return None
+    if cql_type == "timestamp" and pt.is_timestamp(kind) and kind.tz is None:
+        return "times without a time zone; say which zone they are in (in pandas `tz_localize`)"
+    if cql_type in _INTEGERS and pt.is_floating(kind):
+        # pandas turns whole numbers with gaps into floats; elsewhere a float here is a mistake.
+        return None if nan_is_missing else f"{kind} values; cast them to whole numbers first"
+    accepts = _ACCEPTS.get(cql_type)
+    return f"{kind} values" if accepts is not None and not accepts(kind) else None
 
 
 def encode(
@@ -163,15 +170,16 @@ def _one_by_one(values: list[Any], encode_value: Callable[[Any], bytes]) -> Enco
             # The driver room's checks name a place first; here that is the caller's business.
             reason = f"{error.message.removeprefix(': ')} {error.hint}".strip()
             problems.append(Problem(row, reason))
-    return Encoded(encoded, problems)
+    widest = max((len(value) for value in encoded if value is not None), default=0)
+    return Encoded(encoded, widest, problems)
 
 
-def _whole_column(column: pa.Array, cql_type: str, *, nan_is_missing: bool) -> Encoded | None:
+def _whole_column(  # noqa: PLR0911 -- one line per pair of types
+    column: pa.Array, cql_type: str, *, nan_is_missing: bool
+) -> Encoded | None:
     """Encode a column that numpy can write in one stroke; None when it cannot."""
     kind = column.type
-    if cql_type in _INTEGERS and (
-        pt.is_integer(kind) or (nan_is_missing and pt.is_floating(kind))
-    ):
+    if cql_type in _INTEGERS and (pt.is_integer(kind) or (nan_is_missing and pt.is_floating(kind))):
         return _integers(column, _INTEGERS[cql_type], cql_type)
     if cql_type in _FLOATS and (pt.is_floating(kind) or pt.is_integer(kind)):
         return _floats(column, _FLOATS[cql_type], cql_type)
@@ -181,19 +189,19 @@ def _whole_column(column: pa.Array, cql_type: str, *, nan_is_missing: bool) -> E
         return _timestamps(column)
     if cql_type == "date" and pt.is_date(kind):
         days = column.cast(pa.date32()).cast(pa.int32()).cast(pa.int64())
-        return Encoded(_fixed(pc.add(days, _DATE_OFFSET), ">u4"), [])
+        return _fixed(pc.add(days, _DATE_OFFSET), ">u4", [])
     if cql_type == "time" and pt.is_time(kind):
-        return Encoded(_fixed(column.cast(pa.time64("ns")).cast(pa.int64()), ">i8"), [])
+        return _fixed(column.cast(pa.time64("ns")).cast(pa.int64()), ">i8", [])
     if cql_type == "boolean" and pt.is_boolean(kind):
-        return Encoded(_fixed(column.cast(pa.uint8()), ">u1"), [])
+        return _fixed(column.cast(pa.uint8()), ">u1", [])
     if cql_type == "uuid" and _is_uuid(kind):
-        return Encoded(_bytes(getattr(column, "storage", column)), [])
+        return _bytes(getattr(column, "storage", column), [])
     if cql_type == "blob" and _is_bytes(kind):
-        return Encoded(_bytes(column), [])
+        return _bytes(column, [])
     return None
 
 
-def _fixed(column: pa.Array, wire: str) -> list[bytes | None]:
+def _fixed(column: pa.Array, wire: str, problems: list[Problem]) -> Encoded:
     """Write a column of numbers that are known to fit as `wire`, a big-endian numpy type."""
     gone = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
     filled = column if gone is None else column.fill_null(0)
@@ -202,12 +210,13 @@ def _fixed(column: pa.Array, wire: str) -> list[bytes | None]:
     if gone is not None:
         for row in np.flatnonzero(gone).tolist():
             values[row] = None
-    return values
+    return Encoded(values, numbers.itemsize, problems)
 
 
-def _bytes(column: pa.Array) -> list[bytes | None]:
-    values = column.cast(pa.large_binary()).to_numpy(zero_copy_only=False)
-    return list(values.tolist())
+def _bytes(column: pa.Array, problems: list[Problem]) -> Encoded:
+    column = column.cast(pa.large_binary())
+    widest = pc.max(pc.binary_length(column)).as_py() or 0
+    return Encoded(column.to_numpy(zero_copy_only=False).tolist(), widest, problems)
 
 
 def _take_out(
@@ -236,7 +245,9 @@ def _integers(column: pa.Array, wire: str, cql_type: str) -> Encoded:
             pc.equal(pc.floor(column), column), pc.less_equal(pc.abs(column), float(2**53))
         )
         column, problems = _take_out(
-            column, pc.invert(whole), lambda value: f"{value} is no whole number that {cql_type} holds"
+            column,
+            pc.invert(whole),
+            lambda value: f"{value} is no whole number that {cql_type} holds",
         )
         column = column.cast(pa.int64())
     limits = np.iinfo(wire)
@@ -250,7 +261,7 @@ def _integers(column: pa.Array, wire: str, cql_type: str) -> Encoded:
         ):
             column, outside = _outside(column, int(limits.min), int(limits.max), cql_type)
             problems += outside
-    return Encoded(_fixed(column, wire), problems)
+    return _fixed(column, wire, problems)
 
 
 def _outside(column: pa.Array, low: int, high: int, what: str) -> tuple[pa.Array, list[Problem]]:
@@ -268,24 +279,22 @@ def _floats(column: pa.Array, wire: str, cql_type: str) -> Encoded:
         bad = pc.greater(column, exact)
         if pt.is_signed_integer(column.type):
             bad = pc.or_(bad, pc.less(column, -exact))
-        column, problems = _take_out(
-            column, bad, lambda value: f"{value} has no exact {cql_type}"
-        )
+        column, problems = _take_out(column, bad, lambda value: f"{value} has no exact {cql_type}")
     elif wire == ">f4" and column.type == pa.float64():
         largest = float(np.finfo(np.float32).max)
         bad = pc.and_(pc.is_finite(column), pc.greater(pc.abs(column), largest))
         column, problems = _take_out(
             column, bad, lambda value: f"{value} is out of the range of float"
         )
-    return Encoded(_fixed(column, wire), problems)
+    return _fixed(column, wire, problems)
 
 
 def _texts(column: pa.Array, *, ascii_only: bool) -> Encoded:
     if not ascii_only:
-        return Encoded(_bytes(column), [])
+        return _bytes(column, [])
     bad = pc.invert(pc.string_is_ascii(column))
     column, problems = _take_out(column, bad, lambda value: f"{value!r} is not ASCII")
-    return Encoded(_bytes(column), problems)
+    return _bytes(column, problems)
 
 
 def _timestamps(column: pa.Array) -> Encoded:
@@ -308,4 +317,4 @@ def _timestamps(column: pa.Array) -> Encoded:
     ticks, outside = _take_out(
         ticks, bad, lambda value: f"{value} since 1970 is outside the years 1 to 9999"
     )
-    return Encoded(_fixed(pc.multiply(ticks, factor), ">i8"), problems + outside)
+    return _fixed(pc.multiply(ticks, factor), ">i8", problems + outside)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from prefect_cassandra.writes.batching import (
     BATCH_BYTES,
     BATCH_ROWS,
@@ -35,24 +37,25 @@ def test_fold_duplicates_keeps_gaps_when_missing_means_null() -> None:
 
 def test_batches_keep_partitions_apart_and_rows_in_order() -> None:
     columns: Columns = [[b"a", b"b", b"a"], [b"1", b"2", b"3"]]
-    assert list(batches(columns, 1)) == [[(b"a", b"1"), (b"a", b"3")], [(b"b", b"2")]]
+    assert list(batches(columns, 1, BATCH_BYTES)) == [[(b"a", b"1"), (b"a", b"3")], [(b"b", b"2")]]
 
 
 def test_batches_compare_every_part_of_the_partition_key() -> None:
     columns: Columns = [[b"a", b"a"], [b"1", b"2"], [b"x", b"y"]]
-    assert [len(batch) for batch in batches(columns, 2)] == [1, 1]
+    assert [len(batch) for batch in batches(columns, 2, 2)] == [1, 1]
 
 
-def test_batches_stop_at_the_row_limit() -> None:
+@pytest.mark.parametrize("widest", [1, BATCH_BYTES])
+def test_batches_stop_at_the_row_limit(widest: int) -> None:
     rows = 2 * BATCH_ROWS + 1
     columns: Columns = [[b"a"] * rows, [b"%d" % n for n in range(rows)]]
-    assert [len(batch) for batch in batches(columns, 1)] == [BATCH_ROWS, BATCH_ROWS, 1]
+    assert [len(batch) for batch in batches(columns, 1, widest)] == [BATCH_ROWS, BATCH_ROWS, 1]
 
 
 def test_batches_stop_at_the_size_limit_and_send_a_large_row_alone() -> None:
     big = b"x" * BATCH_BYTES
     columns: Columns = [[b"a"] * 4, [b"1", big, b"2", b"3"]]
-    assert [len(batch) for batch in batches(columns, 1)] == [1, 1, 2]
+    assert [len(batch) for batch in batches(columns, 1, BATCH_BYTES)] == [1, 1, 2]
 
 
 def test_batches_lose_and_invent_no_row_for_random_input() -> None:
@@ -62,7 +65,7 @@ def test_batches_lose_and_invent_no_row_for_random_input() -> None:
         [b"%d" % n for n in range(3000)],
         [rng.choice([None, b"v" * rng.randrange(3000)]) for _ in range(3000)],
     ]
-    out = list(batches(columns, 1))
+    out = list(batches(columns, 1, BATCH_BYTES))
     sent = sorted((row for batch in out for row in batch), key=lambda row: int(row[1] or b"0"))
     assert sent == list(zip(*columns, strict=True))
     for batch in out:

@@ -83,7 +83,13 @@ def test_parts_keep_columns_that_only_the_last_dict_names() -> None:
 
 
 def test_parts_tell_a_pandas_gap_from_a_number() -> None:
-    frame = pd.DataFrame({"f": [1.5, np.nan], "o": [np.nan, "x"], "t": pd.to_datetime([None, "2013-01-01"], utc=True)})
+    frame = pd.DataFrame(
+        {
+            "f": [1.5, np.nan],
+            "o": [np.nan, "x"],
+            "t": pd.to_datetime([None, "2013-01-01"], utc=True),
+        }
+    )
     (part,) = parts(frame)
     (chunk,) = part.chunks(0)
     assert part.nan_is_missing
