@@ -79,6 +79,26 @@ def up(  # noqa: PLR0913 -- one parameter an option
 
 
 @app.command
+def deploy(
+    flows: Annotated[Path, Parameter(help="Folder with keyspaces.yaml and prefect.yaml.")] = Path(
+        "flows"
+    ),
+    *,
+    data: Data = None,
+) -> None:
+    """Put a folder of flows on a running stack: keyspaces, roles, blocks, deployments.
+
+    Safe to repeat. Prefect's own `prefect deployment run FLOW/DEPLOYMENT` then starts a run.
+    """
+    from prefect_cassandra.cli.output import messages, show_deployed
+    from prefect_cassandra.local import project
+    from prefect_cassandra.local.plan import data_folder
+
+    stack = project.attached(data_folder(data))
+    show_deployed(stack, project.deploy(stack, flows, messages().print))
+
+
+@app.command
 def down(*, data: Data = None) -> None:
     """Stop the stack of a folder, whoever started it, and wait until all of it is gone."""
     from prefect_cassandra.cli.output import Progress, messages

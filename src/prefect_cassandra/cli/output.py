@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.live import Live
 
     from prefect_cassandra.errors import PrefectCassandraError
+    from prefect_cassandra.local.project import Deployed
     from prefect_cassandra.local.stack import Event, Stack
     from prefect_cassandra.local.status import PartStatus, StackStatus
 
@@ -171,6 +172,24 @@ def show_up(stack: Stack, *, detached: bool) -> None:
         console.print(Text(f"  {step}"))
     if not detached:
         messages().print(Text("Ctrl-C stops it.", style="dim"))
+
+
+def show_deployed(stack: Stack, deployed: Deployed) -> None:
+    """Say what a folder of flows brought and how to use it."""
+    console = data()
+    schema = deployed.schema
+    changed = f"{len(schema.steps)} statements, {len(schema.migrations)} migrations"
+    console.print(Text(f"Schema: {changed} in {schema.seconds:.1f} s"))
+    console.print(Text(f"Blocks: {', '.join(deployed.blocks)}"))
+    for note in schema.notes:
+        messages().print(Text(note, style="yellow"))
+    console.print(Text("Next:"))
+    for step in (
+        f"export PREFECT_API_URL={stack.api_url}",
+        "prefect deployment ls",
+        "prefect deployment run FLOW/DEPLOYMENT",
+    ):
+        console.print(Text(f"  {step}"))
 
 
 def show_status(status: StackStatus, output: str) -> None:

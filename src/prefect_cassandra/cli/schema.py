@@ -75,26 +75,21 @@ def apply_(
     """
     from prefect_cassandra.cli import schema_output as show
     from prefect_cassandra.cli.output import messages
-    from prefect_cassandra.driver.sharing import close_sessions
     from prefect_cassandra.schema import LeaseRules, apply, plan
 
     config, installation = _resolve(target or Target())
-    try:
-        if dry_run:
-            show.show_plan(plan(config, installation), output)
-            return 0
-        console = messages()
-        rules = LeaseRules(wait=lock_wait)
-        done = apply(
-            config,
-            installation,
-            rules=rules,
-            reset_passwords=reset_passwords,
-            progress=lambda line: console.print(f"  {line}"),
-        )
-        show.show_applied(done, output)
-    finally:
-        close_sessions()
+    if dry_run:
+        show.show_plan(plan(config, installation), output)
+        return 0
+    console = messages()
+    done = apply(
+        config,
+        installation,
+        rules=LeaseRules(wait=lock_wait),
+        reset_passwords=reset_passwords,
+        progress=lambda line: console.print(f"  {line}"),
+    )
+    show.show_applied(done, output)
     return 0
 
 
@@ -106,14 +101,10 @@ def status(*, target: Target | None = None, output: Output = "table") -> int:
     should stop DROP and TRUNCATE is off.
     """
     from prefect_cassandra.cli import schema_output as show
-    from prefect_cassandra.driver.sharing import close_sessions
     from prefect_cassandra.schema import status as read_status
 
     config, installation = _resolve(target or Target())
-    try:
-        found = read_status(config, installation)
-    finally:
-        close_sessions()
+    found = read_status(config, installation)
     show.show_status(found, output)
     return 0 if found.ok else 1
 
@@ -127,14 +118,10 @@ def rotate(role: str, *, target: Target | None = None) -> None:
         target: Which cluster.
     """
     from prefect_cassandra.cli.output import messages
-    from prefect_cassandra.driver.sharing import close_sessions
     from prefect_cassandra.schema import rotate as rotate_role
 
     config, installation = _resolve(target or Target())
-    try:
-        rotate_role(config, installation, role)
-    finally:
-        close_sessions()
+    rotate_role(config, installation, role)
     messages().print(f"{role} has a new password, in {installation.secrets / role}/.")
 
 

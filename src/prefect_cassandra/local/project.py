@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prefect_cassandra.errors import ConfigurationError, LocalStackError
+from prefect_cassandra.local.plan import StackConfig
+from prefect_cassandra.local.stack import Stack
+from prefect_cassandra.local.supervisor import require_running
 from prefect_cassandra.schema import Applied, Installation, apply, load_keyspaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from prefect_cassandra.local.stack import Stack
 
 KEYSPACES_FILE = "keyspaces.yaml"
 DEPLOYMENTS_FILE = "prefect.yaml"
@@ -54,6 +55,23 @@ def block_name(keyspace: str) -> str:
 def flow_role(keyspace: str) -> str:
     """Return the role that flows of a keyspace log in as."""
     return f"{keyspace}_flow"
+
+
+def attached(folder: Path) -> Stack:
+    """Return the stack that runs on a data folder, to be asked but not to be stopped.
+
+    Raises:
+        DataFolderError: Nothing runs there.
+        ConfigurationError: It runs without Prefect.
+    """
+    state = require_running(folder)
+    if not state.prefect:
+        raise ConfigurationError(
+            f"The stack on {folder} runs without Prefect.",
+            hint="Start it without --no-prefect.",
+        )
+    ports = {f"{purpose}_port": port for purpose, port in state.ports.items()}
+    return Stack(StackConfig.from_settings(data=folder, nodes=state.nodes, tls=state.tls, **ports))
 
 
 def deploy(stack: Stack, flows: Path, tell: Callable[[str], None]) -> Deployed:
