@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from cassandra.cqltypes import UserType as DriverUserType
+
 from prefect_cassandra.errors import ConfigurationError
 
 _TOKEN = re.compile(r"""\s*(?:("(?:[^"]|"")+"|'[^']*'|[\w.]+)|([<>,]))""")
@@ -117,10 +119,9 @@ def _named(word: str, args: tuple[CqlType, ...], size: int, known: dict[str, Use
 
 def from_driver(kind: Any) -> CqlType:
     """Return the tree for one of the driver's type classes, as prepared statements carry them."""
-    names = tuple(getattr(kind, "fieldnames", None) or ())
     inner = tuple(from_driver(sub) for sub in getattr(kind, "subtypes", ()) or ())
-    if names and len(names) == len(inner):
-        return CqlType("udt", inner, names, label=str(kind.typename))
+    if issubclass(kind, DriverUserType):
+        return CqlType("udt", inner, tuple(kind.fieldnames), label=str(kind.typename))
     if getattr(kind, "vector_size", 0):
         return CqlType("vector", (from_driver(kind.subtype),), size=int(kind.vector_size))
     name = str(kind.typename).lower()

@@ -6,11 +6,12 @@ Protocol facts are from the CQL native protocol v5 specification, section 8 ("er
 from __future__ import annotations
 
 import ssl
+import struct
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import cassandra
-from cassandra import WriteType, protocol
+from cassandra import ConsistencyLevel, WriteType, protocol
 from cassandra.connection import ConnectionException
 
 from prefect_cassandra.driver.reactor import NoHostAvailable
@@ -29,8 +30,27 @@ from prefect_cassandra.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# CAS_WRITE_UNKNOWN came with protocol v5. The driver does not know it: a bare ErrorMessage results.
-CAS_UNKNOWN = 0x1700
+
+class CasWriteUnknown(protocol.RequestExecutionException):  # type: ignore[misc]  # untyped driver
+    """Error 0x1700 of protocol v5, which the driver does not know.
+
+    Naming the code is enough: the driver's metaclass adds the class to those it decodes errors with.
+    """
+
+    summary = "Outcome of the compare-and-set unknown"
+    error_code = 0x1700
+
+    @staticmethod
+    def recv_error_info(f: Any, _protocol_version: int) -> dict[str, int]:
+        """Read what follows the message: consistency, received and required answers."""
+        level, received, required = struct.unpack(">Hii", f.read(10))
+        return {"consistency": level, "received": received, "required": required}
+
+    def told(self) -> str:
+        """Return the numbers in words."""
+        info = self.info
+        level = ConsistencyLevel.value_to_name.get(info["consistency"], info["consistency"])
+        return f"{info['received']} of {info['required']} replicas accepted it at {level}"
 
 
 class Meaning(Enum):
@@ -89,7 +109,8 @@ def meaning(error: BaseException, kind: Kind, *, sent: bool = True) -> Meaning:
         return _no_host(error, kind, sent=sent)
     if kind is Kind.READ:
         known = isinstance(error, (*_UNCERTAIN, protocol.ErrorMessage, cassandra.DriverException))
-        return Meaning.NO_ANSWER if known else Meaning.UNREADABLE
+        unreadable = not known or str(error).startswith("Failed decoding")
+        return Meaning.UNREADABLE if unreadable else Meaning.NO_ANSWER
     return _of_write(error, kind)
 
 
@@ -110,7 +131,7 @@ def _certain(error: BaseException) -> Meaning | None:
 
 def _of_write(error: BaseException, kind: Kind) -> Meaning:
     write_type = getattr(error, "write_type", None)
-    if getattr(error, "code", None) == CAS_UNKNOWN or write_type in _NEVER_TWICE:
+    if isinstance(error, CasWriteUnknown) or write_type in _NEVER_TWICE:
         return Meaning.UNKNOWN_FOR_GOOD
     if isinstance(error, cassandra.WriteTimeout) and write_type == WriteType.BATCH_LOG:
         # The batch log was not written, so the batch was not begun.
@@ -237,8 +258,8 @@ def describe(error: BaseException) -> str:
         ]
         return "; ".join(reasons) or str(error.args[0])
     if isinstance(error, protocol.ErrorMessage):
-        if error.code == CAS_UNKNOWN:
-            return f"compare-and-set outcome unknown (0x1700): {error.message}"
+        if isinstance(error, CasWriteUnknown):
+            return f"{error.summary} (0x{error.error_code:04x}): {error.told()}"
         return f"{error.summary}: {error.message}" if error.message else str(error.summary)
     if isinstance(error, cassandra.OperationTimedOut):
         return f"no answer within the client's timeout (last node: {error.last_host or 'none'})"

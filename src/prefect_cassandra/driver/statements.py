@@ -157,7 +157,7 @@ def _update_repeats(words: list[Token], table: TableInfo | None) -> bool:
     assignments = _split(words[start + 1 : end])
     if _has_call(words[end:]) or _has_call(words[:start]):
         return False
-    return all(_assignment_repeats(part, table) for part in assignments)
+    return bool(assignments) and all(_assignment_repeats(part, table) for part in assignments)
 
 
 def _delete_repeats(words: list[Token], table: TableInfo | None) -> bool:
