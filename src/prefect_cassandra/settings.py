@@ -7,7 +7,6 @@ and the active Prefect profile: Prefect's own rules.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from prefect.settings.base import PrefectBaseSettings, build_settings_config
@@ -111,9 +110,3 @@ class LocalSettings(PrefectBaseSettings):
     stop_timeout: float = Field(
         default=60.0, gt=0, description="Seconds one part may take to drain before it is killed."
     )
-
-
-def java_home() -> Path | None:
-    """Return the folder `JAVA_HOME` names: every Java tool goes by it, so ours do too."""
-    value = os.environ.get("JAVA_HOME", "")
-    return Path(value) if value else None

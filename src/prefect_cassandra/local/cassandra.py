@@ -16,7 +16,7 @@ from prefect_cassandra.local.java import find_java
 from prefect_cassandra.local.jvm import Runtime
 from prefect_cassandra.local.node import Node
 from prefect_cassandra.local.probe import probe_context
-from prefect_cassandra.local.superuser import SUPERUSER, ensure_superuser, wait_joined
+from prefect_cassandra.local.superuser import SUPERUSER, ensure_superuser
 from prefect_cassandra.schema.credentials import PasswordFolder
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class CassandraConfig:
         client_certificates: Refuse clients without a certificate (mTLS); implies `tls`.
         class_data: Use and make a class-data archive.
         maven_repository: Address of a Maven repository, empty for the public one.
-        java_home: What `JAVA_HOME` says.
+        java_home: Java to use; None means what `JAVA_HOME` says.
         java_search_path: Folders to look for `java` in, None for PATH.
     """
 
@@ -136,11 +136,10 @@ class Cassandra:
             ensure_certificates(self.tls_files.folder, self.addresses)
         runtime = Runtime(java, tuple(jars), config.cache_folder)
         specs = self._specs()
-        shared, recording = self._sharing(specs[0], runtime)
+        self._class_data = ClassData(specs[0], runtime) if config.class_data else None
+        flags = self._class_data.flags() if self._class_data else []
         context = self._probe_context()
-        self.nodes = [
-            Node(spec, runtime, class_data=recording or shared, tls=context) for spec in specs[:1]
-        ] + [Node(spec, runtime, class_data=shared, tls=context) for spec in specs[1:]]
+        self.nodes = [Node(spec, runtime, class_data=flags, tls=context) for spec in specs]
 
     def start(self, timeout: float = 180.0, *, aborted: Callable[[], bool] = lambda: False) -> None:
         """Start the nodes, then make the superuser the only login.
@@ -155,17 +154,16 @@ class Cassandra:
         if not self.nodes:
             self.prepare()
         try:
+            recorder = self._class_data.recording_flags() if self._class_data else []
             for wave in start_waves([(node, node.has_data()) for node in self.nodes]):
                 for node in wave:
-                    node.start()
+                    node.start(recorder if node is self.nodes[0] else ())
                 for node in wave:
                     node.wait_ready(timeout, aborted=aborted)
             passwords = PasswordFolder(self.secrets)
             ensure_superuser(
                 self.cluster_config(None), passwords, nodes=len(self.nodes), timeout=timeout
             )
-            if len(self.nodes) > 1:
-                wait_joined(self.cluster_config(), len(self.nodes), timeout)
         except BaseException:
             self.kill()
             raise
@@ -253,13 +251,6 @@ class Cassandra:
                 f"{self.superuser} is gone.",
                 hint="Put the file back, or use another data folder with --data.",
             )
-
-    def _sharing(self, spec: NodeSpec, runtime: Runtime) -> tuple[list[str], list[str]]:
-        """Return the class-data flags for all nodes and, without an archive, for the recorder."""
-        if not self._config.class_data:
-            return [], []
-        self._class_data = ClassData(spec, runtime)
-        return self._class_data.flags(), self._class_data.recording_flags()
 
     def _node_tls(self) -> NodeTls | None:
         files = self.tls_files

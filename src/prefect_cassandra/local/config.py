@@ -218,6 +218,8 @@ def _patience() -> dict[str, Any]:
         # A starved node is late, not dead: 8 convicts neighbours on a machine under load.
         "phi_convict_threshold": 12,
         "dynamic_snitch": False,
+        # How long a restarted node waits for others that may well be down; 10 s is for networks.
+        "block_for_peers_timeout_in_secs": 3,
         "hints_flush_period": "1s",
     }
 

@@ -20,7 +20,12 @@ from functools import cache
 from importlib import import_module, resources
 from typing import TYPE_CHECKING, Any
 
-from prefect_cassandra.errors import ConfigurationError, DownloadError, ResourceError
+from prefect_cassandra.errors import (
+    ConfigurationError,
+    DownloadError,
+    PrefectCassandraError,
+    ResourceError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -266,7 +271,8 @@ def _worth_repeating(error: Exception) -> bool:
 
 
 def _explained(jar: Jar, repository: str, error: Exception) -> Exception:
-    if isinstance(error, ConfigurationError):
+    if isinstance(error, PrefectCassandraError):
+        # Ours: the extra is missing, or the listener calls the download off.
         return error
     origin = repository or "the public Maven repository"
     return DownloadError(

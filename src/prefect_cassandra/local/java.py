@@ -99,12 +99,15 @@ def find_java(java_home: Path | None = None, search_path: str | None = None) -> 
     """Return the first usable Java: `JAVA_HOME`, then PATH, then the one of the extra `local`.
 
     Args:
-        java_home: What `JAVA_HOME` says; `settings.java_home()` reads it.
+        java_home: A Java's folder; None means what `JAVA_HOME` says, if anything.
         search_path: Folders to look for `java` in; None means PATH.
 
     Raises:
         ResourceError: None is a Java 17; says what was found at each place.
     """
+    if java_home is None and os.environ.get("JAVA_HOME"):
+        # Not a setting of ours but everybody's, and read here without all of Prefect's machinery.
+        java_home = Path(os.environ["JAVA_HOME"])
     seen = []
     for place, launcher in _candidates(java_home, search_path):
         java = _inspect(launcher, place) if launcher else None

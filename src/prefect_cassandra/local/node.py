@@ -101,17 +101,20 @@ class Node:
         """Tell whether the process is there; it may not answer yet."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> None:
+    def start(self, also: Sequence[str] = ()) -> None:
         """Write the configuration and start the process; returns at once.
 
         The process gets a session of its own, so that Ctrl-C in a terminal reaches only us and we
         decide the order in which things stop.
+
+        Args:
+            also: Further flags for the JVM, for this start only.
         """
         self._write_files()
         self._log_start = self.log.stat().st_size if self.log.is_file() else 0
         with self.log.with_name("stdout.log").open("wb") as output:
             self._process = subprocess.Popen(
-                server_command(self.spec, self._runtime, self._class_data),
+                server_command(self.spec, self._runtime, [*self._class_data, *also]),
                 cwd=self.spec.folder,
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
@@ -190,7 +193,7 @@ class Node:
             self.spec,
             self._runtime,
             arguments,
-            class_data=[] if any("Dump" in flag for flag in self._class_data) else self._class_data,
+            class_data=self._class_data,
             shim=jndi_shim(self._runtime),
         )
         return subprocess.run(

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from prefect_cassandra.driver.config import Login
-from prefect_cassandra.driver.session import shared_session
+from prefect_cassandra.driver.session import Session
 from prefect_cassandra.errors import (
     AuthenticationError,
     DataFolderError,
@@ -24,8 +25,10 @@ from prefect_cassandra.errors import (
 from prefect_cassandra.local.config import DATACENTER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prefect_cassandra.driver.config import ClusterConfig
-    from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.errors import PrefectCassandraError
     from prefect_cassandra.schema.credentials import PasswordFolder
 
 SUPERUSER = "superuser"
@@ -44,6 +47,8 @@ def ensure_superuser(
 ) -> None:
     """Make the superuser if it is not there, and disable `cassandra` if it is enabled.
 
+    Returns when all nodes know each other, agree on the schema and refuse the default login.
+
     Args:
         cluster: How to reach the nodes; its login is not used.
         passwords: Where the superuser's name and password are; they are there already.
@@ -52,98 +57,88 @@ def ensure_superuser(
 
     Raises:
         DataFolderError: The cluster knows neither login.
-        LocalStackError: The default login was still accepted at the end of the time.
+        LocalStackError: The nodes did not get that far in time.
     """
     deadline = time.monotonic() + timeout
     own = replace(cluster, login=Login(folder=passwords.login_folder(SUPERUSER)))
     default = replace(cluster, login=DEFAULT_LOGIN)
-    session = _first_login(own, default, deadline)
-    if session is None:
-        _create_superuser(default, passwords.hashed(SUPERUSER), nodes)
-        session = _log_in(own, deadline)
-    _replicate_logins(session, nodes)
-    if _disable_default(session):
-        _wait_refused(default, deadline)
-
-
-def wait_joined(cluster: ClusterConfig, nodes: int, timeout: float) -> None:
-    """Wait until the nodes know each other and agree on the schema.
-
-    Raises:
-        LocalStackError: They did not within `timeout` seconds.
-    """
-    deadline = time.monotonic() + timeout
-    session = shared_session(cluster)
-    while True:
-        local = session.execute("SELECT schema_version FROM system.local").rows
-        peers = session.execute("SELECT schema_version FROM system.peers_v2").rows
-        versions = {row["schema_version"] for row in [*local, *peers]}
-        if len(peers) == nodes - 1 and len(versions) == 1:
+    if _accepted(own, default, deadline) is default:
+        with closing(Session(default)) as session:
+            _replicate_logins(session, nodes)
+            _create_superuser(session, passwords.hashed(SUPERUSER))
+        # Other nodes may hear of the login a moment later.
+        _wait_until(lambda: _refusal(own) is None, deadline, "log the superuser in")
+    with closing(Session(own)) as session:
+        _replicate_logins(session, nodes)
+        _wait_until(lambda: _have_met(session, nodes), deadline, "agree on the schema")
+        if not _disable_default(session):
             return
+    # Nodes remember a login for up to 2 s.
+    _wait_until(lambda: _is_refused(default), deadline, "refuse the default login")
+
+
+def _accepted(own: ClusterConfig, default: ClusterConfig, deadline: float) -> ClusterConfig:
+    """Return the one that can log in; a new cluster knows the default login only after seconds."""
+    while True:
+        problem = _refusal(own)
+        if problem is None:
+            return own
+        if _refusal(default) is None:
+            return default
+        if time.monotonic() > deadline:
+            raise DataFolderError(
+                "The cluster accepts neither the generated superuser nor the default login: "
+                f"{problem.message}",
+                hint=(
+                    "The data folder belongs to other credentials. Put its secrets/superuser "
+                    "back, or use another data folder with --data."
+                ),
+            ) from problem
+        time.sleep(_PAUSE)
+
+
+def _refusal(config: ClusterConfig) -> PrefectCassandraError | None:
+    """Log in and out again; return what stood in the way."""
+    with closing(Session(config)) as session:
+        try:
+            session.connect()
+        except _NOT_YET as error:
+            return error
+    return None
+
+
+def _is_refused(config: ClusterConfig) -> bool:
+    return isinstance(_refusal(config), AuthenticationError)
+
+
+def _wait_until(condition: Callable[[], bool], deadline: float, what: str) -> None:
+    while not condition():
         if time.monotonic() > deadline:
             raise LocalStackError(
-                f"After {timeout:.0f} s a node sees {len(peers)} of {nodes - 1} others and "
-                f"{len(versions)} version(s) of the schema.",
-                hint="prefect-cassandra local nodetool status shows what each node thinks.",
+                f"The nodes answer CQL, but did not {what} in time.",
+                hint=(
+                    "Their logs are in the data folder; on a slow machine raise "
+                    "PREFECT_INTEGRATIONS_CASSANDRA_LOCAL_START_TIMEOUT. A new start goes on here."
+                ),
             )
         time.sleep(_PAUSE)
 
 
-def _first_login(own: ClusterConfig, default: ClusterConfig, deadline: float) -> Session | None:
-    """Return a session of the own login, or None when the default login is the one that works."""
-    while True:
-        try:
-            return _open(own)
-        except _NOT_YET as error:
-            problem = error
-        try:
-            _open(default).close()
-        except _NOT_YET:
-            if time.monotonic() > deadline:
-                break
-            time.sleep(_PAUSE)
-        else:
-            return None
-    raise DataFolderError(
-        "The cluster accepts neither the generated superuser nor the default login: "
-        f"{problem.message}",
-        hint=(
-            "The data folder belongs to other credentials. Put its secrets/superuser back, or "
-            "use another data folder with --data."
-        ),
-    ) from problem
+def _have_met(session: Session, nodes: int) -> bool:
+    """Tell whether a node sees all others and all have the same schema."""
+    local = session.execute("SELECT schema_version FROM system.local").rows
+    peers = session.execute("SELECT schema_version FROM system.peers_v2").rows
+    return len(peers) == nodes - 1 and len({row["schema_version"] for row in local + peers}) == 1
 
 
-def _log_in(own: ClusterConfig, deadline: float) -> Session:
-    """Log in with a login that exists; other nodes may hear of it a moment later."""
-    while True:
-        try:
-            return _open(own)
-        except _NOT_YET:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(_PAUSE)
-
-
-def _open(config: ClusterConfig) -> Session:
-    session = shared_session(config)
-    session.execute("SELECT release_version FROM system.local")
-    return session
-
-
-def _create_superuser(default: ClusterConfig, hashed: str, nodes: int) -> None:
-    """Make the role as `cassandra`; the ALTER covers a role that an earlier attempt left.
+def _create_superuser(session: Session, hashed: str) -> None:
+    """Make the role; the ALTER covers one that an interrupted attempt left.
 
     Values cannot be bound in role statements. A hash has no quotes in it, and shows nothing.
     """
     options = f"HASHED PASSWORD = '{hashed}' AND SUPERUSER = true AND LOGIN = true"
-    session = _open(default)
-    try:
-        _replicate_logins(session, nodes)
-        session.execute(f"CREATE ROLE IF NOT EXISTS {SUPERUSER} WITH {options}", idempotent=True)
-        session.execute(f"ALTER ROLE {SUPERUSER} WITH {options}", idempotent=True)
-    finally:
-        session.close()
+    session.execute(f"CREATE ROLE IF NOT EXISTS {SUPERUSER} WITH {options}", idempotent=True)
+    session.execute(f"ALTER ROLE {SUPERUSER} WITH {options}", idempotent=True)
 
 
 def _replicate_logins(session: Session, nodes: int) -> None:
@@ -179,18 +174,3 @@ def _disable_default(session: Session) -> bool:
         idempotent=True,
     )
     return True
-
-
-def _wait_refused(default: ClusterConfig, deadline: float) -> None:
-    """Prove that the well-known login is refused; nodes remember a login for up to 2 s."""
-    while True:
-        try:
-            _open(default).close()
-        except AuthenticationError:
-            return
-        if time.monotonic() > deadline:
-            raise LocalStackError(
-                "The default login cassandra is still accepted although it was disabled.",
-                hint="Start again: every start disables it anew.",
-            )
-        time.sleep(_PAUSE)

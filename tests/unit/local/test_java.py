@@ -26,6 +26,11 @@ def make_java(home: Path, version: str | None, modules: str = MODULES) -> Path:
     return home
 
 
+@pytest.fixture(autouse=True)
+def without_java_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+
+
 @pytest.fixture
 def without_packaged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(java_module, "find_spec", lambda _: None)
@@ -52,6 +57,13 @@ def test_find_java_takes_the_first_17(
     assert java.found_by.startswith(chosen)
     assert java.version.startswith("17")
     assert java.executable.is_file()
+
+
+@pytest.mark.usefixtures("without_packaged")
+def test_find_java_reads_java_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = make_java(tmp_path / "home", "17.0.15")
+    monkeypatch.setenv("JAVA_HOME", str(home))
+    assert find_java(search_path=str(tmp_path)).home == home
 
 
 def test_find_java_falls_back_to_the_packaged_one(tmp_path: Path) -> None:

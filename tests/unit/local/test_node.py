@@ -68,18 +68,30 @@ def test_wait_ready_ends_when_time_is_up_or_the_start_is_called_off(
         node.kill()
 
 
-def test_start_gives_the_node_a_session_the_mark_and_no_foreign_java_options(
+def test_start_gives_the_node_a_session_of_its_own(
+    spec: NodeSpec, runtime_with: RuntimeMaker
+) -> None:
+    node = Node(spec, runtime_with("exec sleep 60"))
+    node.start()
+    try:
+        assert node.pid is not None
+        assert os.getsid(node.pid) == node.pid
+    finally:
+        node.kill()
+
+
+def test_start_gives_the_node_the_mark_no_input_and_no_foreign_java_options(
     spec: NodeSpec, runtime_with: RuntimeMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Xmx1M")
-    node = Node(spec, runtime_with("env; ps -o sid= -p $$; read line || echo no input"))
+    node = Node(spec, runtime_with("env; read line || echo no input"))
     node.start()
-    pid = node.pid
-    assert node.stop(10)
+    while node.is_running():
+        pass
     printed = (spec.folder / "log" / "stdout.log").read_text().splitlines()
     assert f"{STACK_VARIABLE}={spec.stack}" in printed
     assert not [line for line in printed if line.startswith("JAVA_TOOL_OPTIONS")]
-    assert pid != os.getsid(0)
+    assert printed[-1] == "no input"
 
 
 def test_stop_of_a_deaf_node_kills_it_and_says_so(
