@@ -74,10 +74,10 @@ def failing(
 
     Args:
         reason: What the error says.
-        how: `fail` raises an error; `crash` kills the process, as a node out of memory would. Only a
-            worker can tell of a crash, so use `crash` with the deployment.
-        webhook_url: Where to post; the Secret block `alerts-webhook` when absent. Everybody who sees
-            a run can read its parameters, so an address that is a secret belongs in the block.
+        how: `fail` raises an error; `crash` kills the process, as a node out of memory would. Only
+            a worker can tell of a crash, so use `crash` with the deployment.
+        webhook_url: Where to post; the Secret block `alerts-webhook` when absent. Everybody who
+            sees a run can read its parameters, so an address that is a secret belongs in the block.
     """
     get_run_logger().info("About to %s", how)
     if how == "crash":

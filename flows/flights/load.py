@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import pyarrow as pa
-from flows.flights import source
 from prefect import flow, get_run_logger, task, unmapped
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
+from flows.flights import source
 from prefect_cassandra import CassandraCluster, load_table
 
 if TYPE_CHECKING:
@@ -30,9 +30,7 @@ Months = Annotated[list[Annotated[int, Field(ge=1, le=12)]], Field(min_length=1)
 ALL_MONTHS = list(range(1, 13))
 REFERENCE = ["planes", "airports", "airlines"]
 
-load = load_table.with_options(
-    retries=3, retry_delay_seconds=RETRY_DELAYS, task_run_name="load {table}"
-)
+load = load_table.with_options(retries=3, retry_delay_seconds=RETRY_DELAYS)
 
 
 # Tables travel in memory: hashing them for a cache key would cost more than reading them again.
@@ -147,7 +145,7 @@ def flights(months: Months = ALL_MONTHS, cluster: str = "flights") -> list[dict[
     ]
 
     summary = [total(loads.result()) for loads in (by_day, by_aircraft, delays)]
-    summary += [total([load.result()]) for load in (weather, *reference)]
+    summary += [total([single.result()]) for single in (weather, *reference)]
     create_table_artifact(summary, key="flights-load", description="Rows per table")
     name_rejects(slices.result(), summary[1]["rejected"])
     return summary

@@ -13,13 +13,13 @@ from uuid import UUID
 
 import httpx
 import pandas as pd
-from flows.weather_api import api
 from prefect import flow, get_run_logger, task, unmapped
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from prefect_cassandra import CassandraCluster, cassandra_execute, cassandra_query, load_table
+from flows.weather_api import api
+from prefect_cassandra import CassandraCluster, LoadReport, load_table
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -56,8 +56,8 @@ def newer_than(frame: pd.DataFrame, position: datetime | None) -> pd.DataFrame:
 @task(retries=2, retry_delay_seconds=RETRY_DELAYS, cache_policy=NO_CACHE)
 def read_cursor(cluster: CassandraCluster, station: str) -> datetime | None:
     """Return up to when a station was fetched, None when it never was."""
-    rows = cassandra_query(cluster, READ_CURSOR, [station])
-    return rows[0]["position"].replace(tzinfo=UTC) if rows else None
+    row = cluster.fetch_one(READ_CURSOR, [station])
+    return row[0] if row else None
 
 
 @task(
@@ -81,21 +81,21 @@ def fetch(service: str, station: str, after: datetime | None, page_size: int) ->
 
 
 @task(retries=2, retry_delay_seconds=RETRY_DELAYS, cache_policy=NO_CACHE)
-def advance_cursor(cluster: CassandraCluster, station: str, loaded: pd.DataFrame) -> None:
-    """Note that everything up to the newest loaded row is in Cassandra.
+def advance_cursor(
+    cluster: CassandraCluster, station: str, frame: pd.DataFrame, report: LoadReport
+) -> None:
+    """Note that everything up to the newest row is in Cassandra, as the load's report says.
 
     Positions are added, never overwritten, and the highest one is read: an older run that comes
     late cannot move the cursor back.
     """
-    if loaded.empty:
+    if not report.rows:
         return
     now = datetime.now(UTC)
     reached_at = now.replace(microsecond=now.microsecond // 1000 * 1000)  # Cassandra keeps ms
-    position = loaded["observed_at"].max().to_pydatetime()
+    position = frame["observed_at"].max().to_pydatetime()
     run_id = UUID(flow_run.id) if flow_run.id else None
-    cassandra_execute(
-        cluster, ADD_CURSOR, [station, position, reached_at, len(loaded), run_id], idempotent=True
-    )
+    cluster.execute(ADD_CURSOR, [station, position, reached_at, report.rows, run_id])
 
 
 @flow(
@@ -124,7 +124,10 @@ def weather_api(
     frames = fetch.map(service, stations, positions, page_size)
     loads = load_table.map(unmapped(database), TABLE, frames)
     # Only a load that was acknowledged lets its cursor go on.
-    advance_cursor.map(unmapped(database), stations, frames, wait_for=loads).result()
+    cursors = advance_cursor.map(unmapped(database), stations, frames, loads)
+    # Every station comes to its end before the first error of one ends the run.
+    cursors.wait()
+    cursors.result()
     return {station: len(frame) for station, frame in zip(stations, frames.result(), strict=True)}
 
 
