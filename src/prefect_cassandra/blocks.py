@@ -104,6 +104,14 @@ class CassandraCredentials(CredentialsBlock):
         ),
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_prefects_own(cls, values: Any) -> Any:
+        """Leave out what Prefect adds to a block inside a block when it is loaded."""
+        if isinstance(values, dict):
+            return {name: value for name, value in values.items() if name != "block_type_slug"}
+        return values
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         """Accept the folder or the pair, never both, half or none."""
