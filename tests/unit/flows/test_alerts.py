@@ -7,10 +7,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from flows.alerts import failing
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_UI_URL, temporary_settings
 from prefect.states import Failed
+
+from flows.alerts import failing
 
 SECRET = "http://hooks.test/services/T0KEN"
 LOGGER = "prefect.flow_runs"

@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from flows.flights import source
 
+from flows.flights import source
 from prefect_cassandra.schema import cql
 
 BY_ORIGIN_DAY = ["origin", "day", "sched_dep_time", "carrier", "flight"]

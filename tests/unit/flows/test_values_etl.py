@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from flows.values import etl
 from prefect.logging import disable_run_logger
+
+from flows.values import etl
 
 if TYPE_CHECKING:
     from pathlib import Path

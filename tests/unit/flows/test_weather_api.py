@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pandas as pd
 import pytest
+
 from flows.weather_api import api, observations
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The weather flow against a real HTTP server: all, then only what is new, whatever happens between."""
+"""The weather flow against a real HTTP server: all, then only what is new, come what may."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from support.http_server import Answer, Asked, LoopbackServer
 
 from flows.weather_api import api, observations
 from flows.weather_api.observations import weather_api
+from support.http_server import Answer, Asked, LoopbackServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

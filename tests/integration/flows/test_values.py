@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.states import State
 
 from flows.values import etl
 
 if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
+
+    from prefect.client.schemas.objects import State
 
     from prefect_cassandra.driver.session import Session
 
