@@ -3,17 +3,19 @@ from __future__ import annotations
 import copy
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import pytest
 from prefect.blocks.abstract import CredentialsBlock, DatabaseBlock
-from prefect.blocks.core import Block
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
 from prefect_cassandra.blocks import CassandraCluster, CassandraCredentials, CassandraTls
 from prefect_cassandra.driver.config import ClusterConfig, Login, RetryRules, Tls
+
+if TYPE_CHECKING:
+    from prefect.blocks.core import Block
 
 SECRET = "correct horse battery"
 
@@ -229,7 +231,8 @@ def test_fetch_many_keeps_places_apart_by_parameters(session: _Session) -> None:
     assert len(session.calls) == 2
 
 
-def test_fetch_many_starts_again_after_reset_cursors(session: _Session) -> None:
+@pytest.mark.usefixtures("session")
+def test_fetch_many_starts_again_after_reset_cursors() -> None:
     block = cluster()
     block.fetch_many("SELECT", size=2)
     block.reset_cursors()

@@ -78,4 +78,5 @@ def _bound(prepared: Prepared, row: Sequence[Any]) -> Any:
     """Return a bound statement that takes encoded values as they are."""
     bound = BoundStatement(prepared.statement)
     bound.values = list(row)
+    bound.raw_values = ()  # only what `repr` would print
     return bound

@@ -25,7 +25,7 @@ from prefect_cassandra.writes.sources import Chunk, Part, parts
 from prefect_cassandra.writes.wire import Encoded, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from prefect_cassandra.driver.prepared import Prepared
     from prefect_cassandra.driver.pump import PumpReport
@@ -206,7 +206,7 @@ class _Load:
             if not part.types and not part.size:
                 continue  # an empty list names no columns
             target = self._target(part)
-            for chunk in part.chunks(first_row):
+            for chunk in part.chunks(first_row, self.table.partition_key):
                 yield from self._chunk(chunk, target)
             first_row += part.size
 
@@ -232,10 +232,10 @@ class _Load:
             for column, encoder in zip(plan.columns, target.encoders, strict=True)
         ]
         columns = [column.values for column in encoded]
-        bad = _problems(plan, encoded, chunk.first_row)
+        bad = _problems(plan, encoded)
         if bad:
-            self._refuse(bad)
-            keep = [row for row in range(chunk.size) if chunk.first_row + row not in bad]
+            self._refuse(bad, chunk.positions)
+            keep = [row for row in range(chunk.size) if row not in bad]
             columns = [[column[row] for row in keep] for column in columns]
         unset = self.options.mode == "unset"
         columns, folded = fold_duplicates(columns, plan.key, keep_earlier=unset)
@@ -253,23 +253,22 @@ class _Load:
                 self.session, target.prepared, rows, consistency=self.options.consistency
             )
 
-    def _refuse(self, bad: dict[int, Reject]) -> None:
+    def _refuse(self, bad: dict[int, tuple[str, str]], positions: Sequence[int]) -> None:
         """Count and name rejected rows, or raise when rows must not be rejected.
 
         Raises:
             DataError: `on_error` is `fail`, or more rows were rejected than the limit allows.
         """
-        first = next(iter(bad.values()))
+        named = sorted((Reject(positions[row], *why) for row, why in bad.items()), key=_row)
         if self.options.on_error == "fail":
             others = f" (and {len(bad) - 1:,} more rows of this chunk)" if len(bad) > 1 else ""
             raise DataError(
-                f"{first}{others}",
+                f"{named[0]}{others}",
                 hint="Nothing of this chunk was sent. Mend the data, or load with "
                 "on_error='reject' to leave such rows out, counted and named.",
             )
         self.rejected += len(bad)
-        room = max(0, _REJECTS_NAMED - len(self.rejects))
-        self.rejects += list(bad.values())[:room]
+        self.rejects += named[: max(0, _REJECTS_NAMED - len(self.rejects))]
         limit = self.options.reject_limit
         if limit is not None and self.rejected > limit:
             raise DataError(
@@ -279,22 +278,25 @@ class _Load:
             )
 
 
-def _problems(plan: Plan, encoded: list[Encoded], first_row: int) -> dict[int, Reject]:
-    """Return the first problem of each row that cannot be written, by row number and in order."""
-    found: dict[int, Reject] = {}
-    for place, (column, values) in enumerate(zip(plan.columns, encoded, strict=True)):
-        for problem in values.problems:
-            row = first_row + problem.row
-            found.setdefault(row, Reject(row, column.name, problem.reason))
-        if place < plan.key and None in values.values:
-            for offset, value in enumerate(values.values):
-                if value is None:
-                    row = first_row + offset
-                    found.setdefault(row, Reject(row, column.name, "a key column needs a value"))
-        if plan.partition == 1 and place == 0 and b"" in values.values:
+def _row(reject: Reject) -> int:
+    return reject.row
+
+
+def _problems(plan: Plan, encoded: list[Encoded]) -> dict[int, tuple[str, str]]:
+    """Return column and reason of the first problem of each row of the chunk that has one."""
+    found: dict[int, tuple[str, str]] = {}
+    for place, (column, ready) in enumerate(zip(plan.columns, encoded, strict=True)):
+        for problem in ready.problems:
+            found.setdefault(problem.row, (column.name, problem.reason))
+        refused: dict[bytes | None, str] = {}
+        if place < plan.key:
+            refused[None] = "a key column needs a value"
+        if plan.partition == 1 and place == 0:
             # The server refuses it ("Key may not be empty"), and with it the whole request.
-            for offset, value in enumerate(values.values):
-                if value == b"":
-                    row = first_row + offset
-                    found.setdefault(row, Reject(row, column.name, "a partition key is empty"))
-    return dict(sorted(found.items()))
+            refused[b""] = "a partition key must not be empty"
+        for value, reason in refused.items():
+            if value in ready.values:
+                for row, one in enumerate(ready.values):
+                    if one == value:
+                        found.setdefault(row, (column.name, reason))
+    return found

@@ -11,20 +11,25 @@ value; in Arrow data only null is, and NaN is a number like any other.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from prefect_cassandra.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Column: TypeAlias = pa.Array | list[Any]
+
 CHUNK_ROWS = 5_000
+WINDOW_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +37,30 @@ class Chunk:
     """Some rows of the input, by column.
 
     Attributes:
-        first_row: Position of the first row in the whole input.
-        size: Number of rows.
+        positions: Where in the whole input each row is, counted from 0.
         columns: Arrow array or list of Python values by column name.
         nan_is_missing: Whether NaN marks a missing value, as in pandas.
     """
 
-    first_row: int
-    size: int
-    columns: dict[str, pa.Array | list[Any]]
+    positions: Sequence[int]
+    columns: dict[str, Column]
     nan_is_missing: bool = False
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return len(self.positions)
+
+    def take(self, rows: pa.Array) -> Chunk:
+        """Return the rows at these places of the chunk, in this order."""
+        places: list[int] = rows.to_pylist()
+        columns: dict[str, Column] = {
+            name: [column[place] for place in places]
+            if isinstance(column, list)
+            else column.take(rows)
+            for name, column in self.columns.items()
+        }
+        return Chunk([self.positions[place] for place in places], columns, self.nan_is_missing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +82,46 @@ class Part:
     nan_is_missing: bool = False
     index_names: tuple[str, ...] = ()
 
-    def chunks(self, first_row: int, rows: int = CHUNK_ROWS) -> Iterator[Chunk]:
-        """Cut the part into chunks of at most `rows` rows."""
-        for start in range(0, self.size, rows):
-            yield self.cut(first_row + start, start, min(start + rows, self.size))
+    def chunks(
+        self, first_row: int, group_by: Sequence[str] = (), rows: int = CHUNK_ROWS
+    ) -> Iterator[Chunk]:
+        """Cut the part into chunks of at most `rows` rows.
+
+        Args:
+            first_row: Position of the part's first row in the whole input.
+            group_by: Columns whose equal rows should come together, so that they can share a
+                request. It is done for 100,000 rows at a time; equal rows keep their order.
+            rows: Most rows in a chunk.
+        """
+        window = rows if self.size <= rows or not group_by else max(rows, WINDOW_ROWS)
+        for start in range(0, self.size, window):
+            stop = min(start + window, self.size)
+            order = None
+            if window > rows:
+                order = _grouped(self.cut(first_row + start, start, stop), group_by)
+            if order is not None:
+                chunk, places = order
+                for place in range(0, len(places), rows):
+                    yield chunk.take(places.slice(place, rows))
+                continue
+            for first in range(start, stop, rows):
+                yield self.cut(first_row + first, first, min(first + rows, stop))
+
+
+def _grouped(chunk: Chunk, names: Sequence[str]) -> tuple[Chunk, pa.Array] | None:
+    """Return the order that brings equal rows together; None when Arrow cannot tell."""
+    keys: dict[str, pa.Array] = {}
+    for name in names:
+        column = chunk.columns[name]
+        if isinstance(column, list):
+            return None
+        keys[name] = column.storage if isinstance(column, pa.ExtensionArray) else column
+    try:
+        # Arrow's sort is stable, so rows of one key stay in input order.
+        places = pc.sort_indices(pa.table(keys), sort_keys=[(n, "ascending") for n in keys])
+    except pa.ArrowNotImplementedError:
+        return None  # a type without an order
+    return chunk, places
 
 
 def parts(data: object) -> Iterator[Part]:
@@ -111,7 +166,7 @@ def _arrow_part(table: pa.Table | pa.RecordBatch) -> Part:
     def cut(first_row: int, start: int, stop: int) -> Chunk:
         rows = table.slice(start, stop - start)
         columns = {n: _one_array(rows.column(n)) for n in table.schema.names}
-        return Chunk(first_row, stop - start, columns)
+        return Chunk(range(first_row, first_row + stop - start), columns)
 
     types = dict(zip(table.schema.names, table.schema.types, strict=True))
     return Part({n: _plain_type(t) for n, t in types.items()}, table.num_rows, cut)
@@ -137,7 +192,8 @@ def _pandas_part(frame: pd.DataFrame) -> Part:
     def cut(first_row: int, start: int, stop: int) -> Chunk:
         rows = frame.iloc[start:stop]
         columns = {name: _pandas_column(rows.iloc[:, i]) for i, name in enumerate(names)}
-        return Chunk(first_row, stop - start, columns, nan_is_missing=True)
+        positions = range(first_row, first_row + stop - start)
+        return Chunk(positions, columns, nan_is_missing=True)
 
     # The types of an empty slice are the types of the whole, except that object columns have none.
     empty = cut(0, 0, 0).columns
@@ -152,8 +208,10 @@ def _pandas_column(series: pd.Series[Any]) -> pa.Array | list[Any]:
         # Nulls of pandas' own types come through; NaN of plain float columns stays and is read as
         # missing later, where the target column is known.
         floats = isinstance(series.dtype, np.dtype) and series.dtype.kind == "f"
-        array = pa.array(series.to_numpy()) if floats else pa.Array.from_pandas(series)
-        return _one_array(array)
+        with suppress(pa.ArrowException, TypeError):  # periods, intervals: the values will tell
+            return _one_array(
+                pa.array(series.to_numpy()) if floats else pa.Array.from_pandas(series)
+            )
     missing = series.isna().tolist()
     return [None if gone else value for value, gone in zip(series.tolist(), missing, strict=True)]
 
@@ -164,10 +222,10 @@ def _rows_part(rows: list[Mapping[str, Any]] | tuple[Mapping[str, Any], ...]) ->
     names = list(dict.fromkeys(chain.from_iterable(rows)))
 
     def cut(first_row: int, start: int, stop: int) -> Chunk:
-        columns: dict[str, pa.Array | list[Any]] = {
+        columns: dict[str, Column] = {
             name: [row.get(name) for row in rows[start:stop]] for name in names
         }
-        return Chunk(first_row, stop - start, columns)
+        return Chunk(range(first_row, first_row + stop - start), columns)
 
     return Part(dict.fromkeys(names), len(rows), cut)
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from prefect_cassandra.driver.types import Duration
 from prefect_cassandra.errors import DataError
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def encode(
     if nan_is_missing and pt.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
     encoded = _whole_column(column, cql_type, nan_is_missing=nan_is_missing)
-    return encoded or _one_by_one(_python_values(column), encode_value)
+    return encoded or _one_by_one(_python_values(column, cql_type), encode_value)
 
 
 def _as_array(values: list[Any]) -> pa.Array | list[Any]:
@@ -150,10 +151,19 @@ def _as_array(values: list[Any]) -> pa.Array | list[Any]:
         return values
 
 
-def _python_values(column: pa.Array) -> list[Any]:
+def _python_values(column: pa.Array, cql_type: str) -> list[Any]:
+    """Return a column's values in the form that the driver room's checks take."""
     if pt.is_fixed_size_binary(column.type) and _is_uuid(column.type):
         return list(pa.ExtensionArray.from_storage(pa.uuid(), column).to_pylist())
-    return list(column.to_pylist(maps_as_pydicts="strict"))
+    values: list[Any] = column.to_pylist(maps_as_pydicts="strict")
+    if pt.is_interval(column.type):
+        return [None if value is None else Duration(*value) for value in values]
+    if cql_type == "varint" and pt.is_decimal(column.type):
+        return [
+            int(value) if value is not None and value == value.to_integral_value() else value
+            for value in values
+        ]
+    return values
 
 
 def _one_by_one(values: list[Any], encode_value: Callable[[Any], bytes]) -> Encoded:

@@ -35,10 +35,25 @@ CASES: list[tuple[str, Any, pa.DataType, Any]] = [
     ("set<text>", {"a"}, pa.list_(pa.string()), ["a"]),
     ("map<text, int>", {"a": 1}, pa.map_(pa.string(), pa.int32()), [("a", 1)]),
     ("vector<float, 2>", [1.0, 2.0], pa.list_(pa.float32(), 2), [1.0, 2.0]),
-    ("tuple<int, text>", (1, None), pa.struct([("0", pa.int32()), ("1", pa.string())]), {"0": 1, "1": None}),
-    ("frozen<address>", {"street": "x", "no": 1}, pa.struct([("street", pa.string()), ("no", pa.int32())]), {"street": "x", "no": 1}),
-    ("frozen<list<frozen<map<text, date>>>>", [{"a": dt.date(2013, 1, 2)}], pa.list_(pa.map_(pa.string(), pa.date32())), [[("a", dt.date(2013, 1, 2))]]),
-]  # fmt: skip
+    (
+        "tuple<int, text>",
+        (1, None),
+        pa.struct([("0", pa.int32()), ("1", pa.string())]),
+        {"0": 1, "1": None},
+    ),
+    (
+        "frozen<address>",
+        {"street": "x", "no": 1},
+        pa.struct([("street", pa.string()), ("no", pa.int32())]),
+        {"street": "x", "no": 1},
+    ),
+    (
+        "frozen<list<frozen<map<text, date>>>>",
+        [{"a": dt.date(2013, 1, 2)}],
+        pa.list_(pa.map_(pa.string(), pa.date32())),
+        [[("a", dt.date(2013, 1, 2))]],
+    ),
+]
 
 
 @pytest.mark.parametrize(("cql", "value", "kind", "expected"), CASES, ids=[c[0] for c in CASES])

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +15,7 @@ def test_token_ranges_hold_every_token_once(ring: list[int], pieces: int) -> Non
     ranges = token_ranges(ring, pieces)
     assert ranges[0].start == LOWEST
     assert ranges[-1].end == HIGHEST
-    for before, after in zip(ranges, ranges[1:], strict=False):
+    for before, after in pairwise(ranges):
         assert before.end == after.start
     assert all(one.start < one.end for one in ranges)
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,12 +10,15 @@ import pytest
 from prefect_cassandra.errors import DataError
 from prefect_cassandra.writes.sources import Chunk, parts
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 
 def chunks(data: object, rows: int = 5_000) -> list[Chunk]:
     found: list[Chunk] = []
     for part in parts(data):
-        first = found[-1].first_row + found[-1].size if found else 0
-        found += part.chunks(first, rows)
+        first = found[-1].positions[-1] + 1 if found else 0
+        found += part.chunks(first, rows=rows)
     return found
 
 
@@ -31,39 +33,34 @@ def batches() -> Iterator[pa.RecordBatch]:
     yield from TABLE.to_batches(max_chunksize=2)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        TABLE,
-        TABLE.combine_chunks().to_batches()[0],
-        pa.RecordBatchReader.from_batches(TABLE.schema, batches()),
-        batches(),
-        batches,
-        [TABLE.slice(0, 1), TABLE.slice(1)],
-        TABLE.to_pylist(),
-        tuple(TABLE.to_pylist()),
-        TABLE.to_pandas(),
-        [TABLE.to_pandas().iloc[:2], TABLE.slice(2), []],
-        TABLE.to_pandas().convert_dtypes(),
-        TABLE.to_pandas(types_mapper=pd.ArrowDtype),
-        pa.table({"a": TABLE["a"], "b": TABLE["b"].dictionary_encode()}),
-        TABLE.to_pandas().astype({"b": "category"}),
-        TABLE.to_pandas().astype({"b": object}),
-    ],
-    ids=[
-        "table", "batch", "reader", "iterator", "function", "list of tables", "dicts", "tuple of dicts",
-        "pandas", "mixed parts", "pandas nullable", "pandas arrow", "dictionary", "category", "object",
-    ],
-)  # fmt: skip
+HOLDERS: dict[str, Callable[[], object]] = {
+    "table": lambda: TABLE,
+    "batch": lambda: TABLE.combine_chunks().to_batches()[0],
+    "reader": lambda: pa.RecordBatchReader.from_batches(TABLE.schema, batches()),
+    "iterator": batches,
+    "function": lambda: batches,
+    "list of tables": lambda: [TABLE.slice(0, 1), TABLE.slice(1)],
+    "list of dicts": TABLE.to_pylist,
+    "tuple of dicts": lambda: tuple(TABLE.to_pylist()),
+    "mixed parts": lambda: [TABLE.to_pandas().iloc[:2], TABLE.slice(2), []],
+    "dictionary": lambda: pa.table({"a": TABLE["a"], "b": TABLE["b"].dictionary_encode()}),
+    "pandas": TABLE.to_pandas,
+    "pandas nullable": lambda: TABLE.to_pandas().convert_dtypes(),
+    "pandas arrow": lambda: TABLE.to_pandas(types_mapper=pd.ArrowDtype),
+    "pandas category": lambda: TABLE.to_pandas().astype({"b": "category"}),
+    "pandas object": lambda: TABLE.to_pandas().astype({"b": object}),
+}
+
+
+@pytest.mark.parametrize("holder", HOLDERS.values(), ids=HOLDERS.keys())
 @pytest.mark.parametrize("rows", [1, 2, 5_000])
-def test_parts_give_the_same_rows_whatever_holds_them(data: Any, rows: int) -> None:
-    if isinstance(data, Iterator | pa.RecordBatchReader) and rows != 1:
-        pytest.skip("an iterator can be read once")
-    found = chunks(data, rows)
+def test_parts_give_the_same_rows_whatever_holds_them(
+    holder: Callable[[], object], rows: int
+) -> None:
+    found = chunks(holder(), rows)
     assert [v for c in found for v in values(c.columns["a"])] == [1, 2, 3]
     assert [v for c in found for v in values(c.columns["b"])] == ["x", None, "z"]
-    starts = [chunk.first_row for chunk in found]
-    assert starts == list(np.cumsum([0, *(chunk.size for chunk in found)])[:-1])
+    assert [position for chunk in found for position in chunk.positions] == [0, 1, 2]
     assert max(chunk.size for chunk in found) <= rows
 
 
@@ -128,3 +125,35 @@ def test_parts_of_an_empty_table_still_name_its_columns() -> None:
     (part,) = parts(TABLE.slice(0, 0))
     assert list(part.types) == ["a", "b"]
     assert list(part.chunks(0)) == []
+
+
+def test_chunks_bring_equal_keys_together_and_keep_their_order() -> None:
+    table = pa.table({"p": [n % 7 for n in range(1_000)], "n": range(1_000), "o": range(1_000)})
+    (part,) = parts(table)
+    found = list(part.chunks(50, ["p"], rows=100))
+    pairs = [p for c in found for p in zip(values(c.columns["p"]), values(c.columns["n"]))]  # noqa: B905
+    assert pairs == sorted(pairs)
+    assert [pos - 50 for c in found for pos in c.positions] == [n for _, n in pairs]
+    assert {chunk.size for chunk in found} == {100}
+
+
+def test_chunks_keep_lists_beside_the_grouped_columns() -> None:
+    frame = pd.DataFrame({"p": [n % 2 for n in range(10)], "o": [{n, "x"} for n in range(10)]})
+    (part,) = parts(frame)
+    first, *_ = part.chunks(0, ["p"], rows=5)
+    assert first.columns["o"] == [{n, "x"} for n in range(0, 10, 2)]
+
+
+@pytest.mark.parametrize("key", [[[n % 2] for n in range(10)], [{n % 2} for n in range(10)]])
+def test_chunks_come_in_input_order_when_the_key_has_none(key: list[Any]) -> None:
+    data = pd.DataFrame({"p": key, "n": range(10)})
+    (part,) = parts(data)
+    assert [n for c in part.chunks(0, ["p"], rows=5) for n in values(c.columns["n"])] == [
+        *range(10)
+    ]
+
+
+def test_chunks_group_window_by_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prefect_cassandra.writes.sources.WINDOW_ROWS", 4)
+    (part,) = parts(pa.table({"p": [1, 0, 1, 0, 1, 0]}))
+    assert [c.positions for c in part.chunks(0, ["p"], rows=2)] == [[1, 3], [0, 2], [5, 4]]

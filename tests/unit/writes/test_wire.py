@@ -39,7 +39,11 @@ ID = uuid.UUID("12345678-1234-4234-8234-123456789abc")
 @pytest.mark.parametrize(
     ("array", "cql_type", "expected"),
     [
-        (pa.array([1, None, -2], pa.int64()), "bigint", [struct.pack(">q", 1), None, b"\xff" * 7 + b"\xfe"]),
+        (
+            pa.array([1, None, -2], pa.int64()),
+            "bigint",
+            [struct.pack(">q", 1), None, b"\xff" * 7 + b"\xfe"],
+        ),
         (pa.array([1], pa.int8()), "int", [b"\0\0\0\1"]),
         (pa.array([-129], pa.int64()), "smallint", [struct.pack(">h", -129)]),
         (pa.array([-128, 127], pa.int64()), "tinyint", [b"\x80", b"\x7f"]),
@@ -52,9 +56,17 @@ ID = uuid.UUID("12345678-1234-4234-8234-123456789abc")
         (pa.array(["a"], pa.large_string()), "ascii", [b"a"]),
         (pa.array(["a"], pa.string_view()), "varchar", [b"a"]),
         (pa.array([b"\0\1", None]), "blob", [b"\0\1", None]),
-        (pa.array([MOMENT, None], pa.timestamp("ms", "UTC")), "timestamp", [struct.pack(">q", MILLIS), None]),
+        (
+            pa.array([MOMENT, None], pa.timestamp("ms", "UTC")),
+            "timestamp",
+            [struct.pack(">q", MILLIS), None],
+        ),
         (pa.array([MOMENT], pa.timestamp("ns", "UTC")), "timestamp", [struct.pack(">q", MILLIS)]),
-        (pa.array([MOMENT], pa.timestamp("us", "America/New_York")), "timestamp", [struct.pack(">q", MILLIS)]),
+        (
+            pa.array([MOMENT], pa.timestamp("us", "America/New_York")),
+            "timestamp",
+            [struct.pack(">q", MILLIS)],
+        ),
         (pa.array([1], pa.timestamp("s", "UTC")), "timestamp", [struct.pack(">q", 1000)]),
         (pa.array([-1], pa.timestamp("ms", "UTC")), "timestamp", [struct.pack(">q", -1)]),
         (pa.array([dt.date(1969, 12, 31)]), "date", [struct.pack(">I", 2**31 - 1)]),
@@ -66,7 +78,7 @@ ID = uuid.UUID("12345678-1234-4234-8234-123456789abc")
         (["x", None], "text", [b"x", None]),
         ([], "text", []),
     ],
-)  # fmt: skip
+)
 def test_encode_writes_the_protocols_bytes(
     array: Any, cql_type: str, expected: list[bytes | None]
 ) -> None:
@@ -89,12 +101,22 @@ def test_encode_takes_slices_of_larger_arrays() -> None:
         (pa.array([2**24 + 1]), "float", 0, "no exact float"),
         (pa.array([0.0, 1e39]), "float", 1, "out of the range of float"),
         (pa.array(["a", "é"]), "ascii", 1, "not ASCII"),
-        (pa.array([MOMENT + dt.timedelta(microseconds=1)], pa.timestamp("us", "UTC")), "timestamp", 0, "finer than the millisecond"),
-        (pa.array([None, -1], pa.timestamp("ns", "UTC")), "timestamp", 1, "finer than the millisecond"),
+        (
+            pa.array([MOMENT + dt.timedelta(microseconds=1)], pa.timestamp("us", "UTC")),
+            "timestamp",
+            0,
+            "finer than the millisecond",
+        ),
+        (
+            pa.array([None, -1], pa.timestamp("ns", "UTC")),
+            "timestamp",
+            1,
+            "finer than the millisecond",
+        ),
         (pa.array([2**60], pa.timestamp("ms", "UTC")), "timestamp", 0, "years 1 to 9999"),
         (pa.array([2**60], pa.timestamp("s", "UTC")), "timestamp", 0, "years 1 to 9999"),
     ],
-)  # fmt: skip
+)
 def test_encode_names_the_row_of_a_value_that_does_not_fit(
     array: pa.Array, cql_type: str, row: int, words: str
 ) -> None:
