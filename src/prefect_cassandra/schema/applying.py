@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from prefect_cassandra.driver.config import Login
+from prefect_cassandra.driver.session import Session
 from prefect_cassandra.driver.sharing import shared_session
 from prefect_cassandra.errors import (
+    AuthenticationError,
     ConfigurationError,
     OutcomeUnknownError,
     PermissionDeniedError,
@@ -21,14 +23,14 @@ from prefect_cassandra.schema.cluster import read_facts
 from prefect_cassandra.schema.credentials import PasswordFolder
 from prefect_cassandra.schema.grants import OWNER, wanted_roles
 from prefect_cassandra.schema.lock import LeaseRules, SchemaLock
-from prefect_cassandra.schema.records import Recorder
+from prefect_cassandra.schema.migrations import pending
+from prefect_cassandra.schema.records import Recorder, once_known, read_records
 from prefect_cassandra.schema.roles import password_step
 from prefect_cassandra.schema.steps import PASSWORD_MARK
 
 if TYPE_CHECKING:
     from prefect_cassandra.driver.config import ClusterConfig
-    from prefect_cassandra.driver.session import Session
-    from prefect_cassandra.schema.migrations import Pending
+    from prefect_cassandra.schema.migrations import Migration, Pending
     from prefect_cassandra.schema.model import Installation
     from prefect_cassandra.schema.rules import Change
     from prefect_cassandra.schema.steps import Step
@@ -41,6 +43,7 @@ _DDL_TIMEOUT = 60.0
 _ATTEMPTS = 4
 # Nodes keep permissions for two seconds (`permissions_validity`), refusals included.
 _GRANTS_SETTLE = 5.0
+_LOGIN_SETTLES = 30.0
 _EXISTS = {
     "TABLE": """SELECT table_name FROM system_schema.tables
  WHERE keyspace_name = ? AND table_name = ?""",
@@ -106,7 +109,7 @@ def apply(
     tell = progress or _silent
     for step in first.bookkeeping:
         tell(step.subject)
-        _send(session, step.cql)
+        once_known(partial(_send, session, step.cql))
     with SchemaLock(session, rules) as lock:
         runner = _Runner(config, installation, lock, tell)
         runner.finish_rotations(first.rotations)
@@ -116,7 +119,7 @@ def apply(
         if resets and not reset_passwords:
             raise _lost_logins(current.lost_logins, installation)
         runner.take((*current.steps, *resets))
-        finished = runner.migrate()
+        finished = runner.migrate(current.folders)
     sent = (*first.bookkeeping, *current.steps, *resets)
     notes = [f"{step.subject}: {step.note}" for step in sent if step.note]
     seconds = time.monotonic() - began
@@ -133,12 +136,14 @@ def rotate(
     """Give one role a new password.
 
     The new one is on disk before the database learns its hash, and takes the place of the old one
-    after. Open connections go on; new ones read the file. A process that opens a connection in the
-    instant between the two is refused and has to try again.
+    after. Open connections go on; new ones read the file. Nodes keep credentials for a while
+    (`credentials_validity`, 2 s): a node that saw a login just before refuses the new password for
+    so long, so this returns when a login with it succeeded.
 
     Raises:
         ConfigurationError: The role is not one of this installation, or was not made yet.
         OutcomeUnknownError: The cluster stopped answering; the next `apply` finishes it.
+        AuthenticationError: The new password was still refused after half a minute.
     """
     known = wanted_roles(installation.applications)
     if role not in known:
@@ -158,6 +163,7 @@ def rotate(
         lock.check()
         _send(session, password_step(role).cql.replace(PASSWORD_MARK, hashed))
         folder.promote(role)
+    _wait_for_login(replace(config, login=Login(folder=folder.login_folder(role))))
 
 
 class _Runner:
@@ -201,18 +207,19 @@ class _Runner:
         if steps:
             self.granted_until = time.monotonic() + _GRANTS_SETTLE
 
-    def migrate(self) -> list[str]:
+    def migrate(self, folders: Mapping[str, Sequence[Migration]]) -> list[str]:
         """Carry out the migrations as the owner; returns the labels of the finished ones."""
         login = Login(folder=self.folder.login_folder(OWNER))
         owner = shared_session(replace(self.config, login=login))
         recorder = Recorder(owner, self.lock.epoch, OWNER, self.lock.runner)
-        for name in self.installation.applications:
-            self._when_granted(partial(recorder.raise_fence, name))
-        # Only behind the fence are the records final: read them again, then decide.
-        plan = planning.plan(self.config, self.installation)
-        for item in plan.migrations:
-            self._carry_out(item, owner, recorder)
-        return [item.migration.label for item in plan.migrations]
+        finished = []
+        for keyspace, migrations in folders.items():
+            self._when_granted(partial(recorder.raise_fence, keyspace))
+            # Only behind the fence are the records final: read them again, then decide.
+            for item in pending(keyspace, migrations, read_records(self.session, keyspace)):
+                self._carry_out(item, owner, recorder)
+                finished.append(item.migration.label)
+        return finished
 
     def _carry_out(self, item: Pending, owner: Session, recorder: Recorder) -> None:
         migration, done = item.migration, item.done
@@ -276,6 +283,22 @@ def _send(session: Session, cql: str) -> None:
                 hint="Look with `nodetool describecluster`, then run `schema apply` again.",
             )
         return
+
+
+def _wait_for_login(config: ClusterConfig) -> None:
+    deadline = time.monotonic() + _LOGIN_SETTLES
+    while True:
+        probe = Session(config)
+        try:
+            probe.connect()
+        except AuthenticationError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
+        finally:
+            probe.close()
 
 
 def _lost_logins(roles: tuple[str, ...], installation: Installation) -> ConfigurationError:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.driver.session import Session
 
 DROP_GUARDRAILS = ("drop_truncate_table_enabled", "drop_keyspace_enabled")
+_WHO_CHECKS = ("authenticator.class_name", "authorizer.class_name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def read_facts(session: Session, roles: Collection[str]) -> Facts:
 
 
 def _settings(session: Session) -> dict[str, str | None]:
-    names = (*DROP_GUARDRAILS, "authenticator", "authorizer")
+    names = (*DROP_GUARDRAILS, *_WHO_CHECKS)
     markers = ", ".join("?" * len(names))
     rows = session.execute(
         f"SELECT name, value FROM system_views.settings WHERE name IN ({markers})",  # noqa: S608  (markers only)
@@ -98,7 +99,7 @@ def _settings(session: Session) -> dict[str, str | None]:
 
 
 def _check_authorisation(settings: Mapping[str, str | None]) -> None:
-    for name in ("authenticator", "authorizer"):
+    for name in _WHO_CHECKS:
         if (settings.get(name) or "").endswith(("AllowAllAuthenticator", "AllowAllAuthorizer")):
             raise ConfigurationError(
                 f"the cluster runs with {name} {settings[name]}: roles would protect nothing",

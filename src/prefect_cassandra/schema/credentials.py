@@ -6,6 +6,7 @@ goes to the database is a bcrypt hash, so no statement, log line or trace ever h
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import tempfile
@@ -18,6 +19,7 @@ from prefect_cassandra.errors import ConfigurationError
 # What org.apache.cassandra.auth hashes with itself; a higher cost is paid at every new connection.
 _ROUNDS = 10
 _STAGED = "password.next"
+_known_to_match: set[bytes] = set()
 
 
 class PasswordFolder:
@@ -142,7 +144,13 @@ def _hash(password: str) -> str:
 
 
 def _matches(password: str, hashed: str) -> bool:
-    try:
-        return bcrypt.checkpw(password.encode(), hashed.encode())
-    except ValueError:
-        return False
+    # A check is slow on purpose, and one `apply` asks several times about the same pair.
+    pair = hashlib.sha256(f"{password}\0{hashed}".encode()).digest()
+    if pair not in _known_to_match:
+        try:
+            if not bcrypt.checkpw(password.encode(), hashed.encode()):
+                return False
+        except ValueError:
+            return False
+        _known_to_match.add(pair)
+    return True

@@ -16,10 +16,11 @@ import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from prefect_cassandra.errors import PrefectCassandraError, SchemaLockedError
-from prefect_cassandra.schema.records import compare_and_set
+from prefect_cassandra.schema.records import compare_and_set, once_known
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -146,7 +147,7 @@ class SchemaLock:
         deadline = time.monotonic() + self.rules.wait
         pause = self.rules.poll
         while True:
-            holder = read_holder(self.session)
+            holder = once_known(partial(read_holder, self.session))
             if holder is None:
                 self._make_row()
                 continue

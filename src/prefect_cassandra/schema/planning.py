@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prefect_cassandra.driver.sharing import shared_session
@@ -12,7 +13,7 @@ from prefect_cassandra.schema.credentials import PasswordFolder
 from prefect_cassandra.schema.keyspaces import check_replication, describe, keyspace_step
 from prefect_cassandra.schema.migrations import pending, read_folder
 from prefect_cassandra.schema.model import LEDGER
-from prefect_cassandra.schema.records import BOOKKEEPING, MIGRATIONS, read_records
+from prefect_cassandra.schema.records import BOOKKEEPING, MIGRATIONS, once_known, read_records
 from prefect_cassandra.schema.roles import role_steps
 from prefect_cassandra.schema.steps import Step
 
@@ -33,6 +34,7 @@ class Plan:
         bookkeeping: Statements that make the place where lock and records live.
         steps: Keyspaces, roles and grants.
         migrations: Migrations to carry out.
+        folders: Keyspace to all its migrations, carried out or not.
         rotations: Roles whose password rotation was interrupted and will be finished.
         lost_logins: Roles that exist and whose password file is missing or does not log in.
         notes: What a person should know, e.g. a guardrail that is off.
@@ -42,6 +44,7 @@ class Plan:
     bookkeeping: tuple[Step, ...]
     steps: tuple[Step, ...]
     migrations: tuple[Pending, ...]
+    folders: Mapping[str, Sequence[Migration]]
     rotations: tuple[str, ...]
     lost_logins: tuple[str, ...]
     notes: tuple[str, ...]
@@ -105,7 +108,10 @@ def look(config: ClusterConfig, installation: Installation) -> Found:
     return Found(
         facts=facts,
         migrations=migrations,
-        records={name: read_records(session, name) if recorded else {} for name in migrations},
+        records={
+            name: once_known(partial(read_records, session, name)) if recorded else {}
+            for name in migrations
+        },
         good_logins=frozenset(
             name for name, role in facts.roles.items() if folder.agrees(name, role.hashed_password)
         ),
@@ -137,6 +143,7 @@ def decide(installation: Installation, found: Found) -> Plan:
         bookkeeping=tuple(first),
         steps=(*steps, *roles),
         migrations=tuple(waiting),
+        folders=found.migrations,
         rotations=found.rotations,
         lost_logins=lost,
         notes=tuple(warnings(found.facts, replication)),

@@ -8,11 +8,12 @@ before it reads. So a runner that was stopped and lost its lease can record noth
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from prefect_cassandra.errors import OutcomeUnknownError, SchemaLockedError
+from prefect_cassandra.errors import OutcomeUnknownError, SchemaLockedError, StatementError
 from prefect_cassandra.schema.migrations import Record
 from prefect_cassandra.schema.model import LEDGER
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.schema.migrations import Migration
+
+T = TypeVar("T")
 
 MIGRATIONS = "schema_migrations"
 LOCKS = "schema_locks"
@@ -82,6 +85,7 @@ _FINISH = """UPDATE prefect_ledger.schema_migrations SET done = ?, done_checksum
 
 # A runner that lost the lock can raise the fence once more in between; then ours is repeated.
 _FENCE_ATTEMPTS = 5
+_BECOMES_KNOWN = 10.0
 
 
 def compare_and_set(
@@ -96,6 +100,22 @@ def compare_and_set(
         return bool(session.execute(cql, parameters, idempotent=False).applied)
     except OutcomeUnknownError:
         return confirm()
+
+
+def once_known(ask: Callable[[], T]) -> T:
+    """Ask again for a moment while a node does not know a bookkeeping table yet.
+
+    Another runner may be making it: `system_schema` lists a table before statements can use it, and
+    one node knows it before the next.
+    """
+    deadline = time.monotonic() + _BECOMES_KNOWN
+    while True:
+        try:
+            return ask()
+        except StatementError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.1)
 
 
 def read_records(session: Session, keyspace: str) -> dict[int, Record]:
