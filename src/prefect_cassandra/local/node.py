@@ -9,7 +9,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from prefect_cassandra.errors import LocalStackError
+from prefect_cassandra.errors import LocalStackError, PortInUseError
 from prefect_cassandra.local.config import (
     cassandra_yaml,
     logback_xml,
@@ -20,7 +20,7 @@ from prefect_cassandra.local.java import child_environment
 from prefect_cassandra.local.jndi import jndi_shim
 from prefect_cassandra.local.jvm import nodetool_command, server_command
 from prefect_cassandra.local.parts import describe_exit
-from prefect_cassandra.local.probe import answers_cql
+from prefect_cassandra.local.probe import answers_cql, is_taken
 
 if TYPE_CHECKING:
     import ssl
@@ -109,7 +109,16 @@ class Node:
 
         Args:
             also: Further flags for the JVM, for this start only.
+
+        Raises:
+            PortInUseError: Something answers at the node's address already.
         """
+        if is_taken(self.spec.address, self.spec.cql_port):
+            # Otherwise a stranger's Cassandra would be taken for ours and called ready.
+            raise PortInUseError(
+                f"{self.address} is needed for {self.name} and in use by another process.",
+                hint="End that process, or choose another port with --cql-port.",
+            )
         self._write_files()
         self._log_start = self.log.stat().st_size if self.log.is_file() else 0
         with self.log.with_name("stdout.log").open("wb") as output:

@@ -42,6 +42,15 @@ def answers_cql(
         return False
 
 
+def is_taken(address: str, port: int, *, timeout: float = 1.0) -> bool:
+    """Tell whether anything accepts connections there."""
+    try:
+        with socket.create_connection((address, port), timeout):
+            return True
+    except OSError:
+        return False
+
+
 def probe_context(ca_file: Path, client: tuple[Path, Path] | None = None) -> ssl.SSLContext:
     """Return a context that trusts one CA and shows a client certificate and key, if given."""
     context = ssl.create_default_context(cafile=str(ca_file))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def spec(tmp_path: Path) -> NodeSpec:
-    return NodeSpec(folder=tmp_path / "stack" / "node1", stack=tmp_path / "stack")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    return NodeSpec(folder=tmp_path / "stack" / "node1", stack=tmp_path / "stack", cql_port=port)
 
 
 @pytest.fixture

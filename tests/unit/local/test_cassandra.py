@@ -79,7 +79,7 @@ def test_prepare_over_data_whose_secret_is_gone_is_refused(
     first = make()
     (first.nodes[0].spec.folder / "data" / "data" / "system_auth").mkdir(parents=True)
     (first.superuser / "password").unlink()
-    with pytest.raises(DataFolderError, match="password in .*superuser is gone") as caught:
+    with pytest.raises(DataFolderError, match=r"password in .*superuser is gone") as caught:
         make()
     assert "--data" in caught.value.hint
 

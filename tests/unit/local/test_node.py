@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
-from prefect_cassandra.errors import LocalStackError
+from prefect_cassandra.errors import LocalStackError, PortInUseError
 from prefect_cassandra.local.node import STACK_VARIABLE, Node
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def test_wait_ready_of_a_node_that_died_quotes_its_errors(
     with pytest.raises(LocalStackError) as caught:
         node.wait_ready(10)
     message = caught.value.message
-    assert "node1 on 127.0.0.1:9042 ended by itself with exit code 3" in message
+    assert f"node1 on 127.0.0.1:{spec.cql_port} ended by itself with exit code 3" in message
     assert "ERROR [main] 2026-01-01 10:00:01,000 B.java:2 - Port already in use: 7199" in message
     assert "Caused by: java.net.BindException: Address already in use" in message
     assert "fine" not in message
@@ -115,6 +116,19 @@ def test_stop_of_a_node_that_ends_by_itself_is_clean_and_repeatable(
     assert node.stop(10)
     assert node.poll() == -signal.SIGTERM
     assert node.stop(10)
+
+
+def test_start_where_something_else_listens_is_refused(
+    spec: NodeSpec, runtime_with: RuntimeMaker
+) -> None:
+    node = Node(spec, runtime_with("exec sleep 60"))
+    with (
+        socket.create_server((spec.address, spec.cql_port)),
+        pytest.raises(PortInUseError, match=f":{spec.cql_port} is needed for node1") as caught,
+    ):
+        node.start()
+    assert "--cql-port" in caught.value.hint
+    assert node.pid is None
 
 
 def test_start_clears_what_a_killed_node_left_in_its_temporary_folder(
