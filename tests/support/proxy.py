@@ -122,7 +122,7 @@ class FaultProxy:
             self._threads.append(thread)
             thread.start()
 
-    def _forward(self, source: socket.socket, sink: socket.socket, requests: bool) -> None:  # noqa: FBT001
+    def _forward(self, source: socket.socket, sink: socket.socket, requests: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK):
                 with self._changed:
@@ -137,7 +137,7 @@ class FaultProxy:
         for connection in (source, sink):
             _end(connection)
 
-    def _holds(self, requests: bool) -> bool:  # noqa: FBT001
+    def _holds(self, requests: bool) -> bool:
         return self._holding_requests if requests else self._holding_answers
 
 

@@ -105,7 +105,7 @@ class Result:
             yield from page.rows
 
     async def __aiter__(self) -> AsyncIterator[Row]:
-        page = self._first
+        page = self._first if self._rows is None else Page(rows=self._rows)
         for row in page.rows:
             yield row
         while page.state is not None:

@@ -9,12 +9,14 @@ import random
 import threading
 import time
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from cassandra.query import SimpleStatement
 from cassandra.timestamps import MonotonicTimestampGenerator
 
 from prefect_cassandra.driver.connect import Link, open_link, read_page, wait_for
 from prefect_cassandra.driver.outcomes import meaning, to_error
+from prefect_cassandra.driver.reactor import leave_parent
 from prefect_cassandra.driver.request import Request
 from prefect_cassandra.driver.retry import Again, GiveUp, backoff, decide
 from prefect_cassandra.driver.statements import Kind, redacted
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_alive: WeakSet[MendingConnection] = WeakSet()
+
 
 class MendingConnection:
     """Carries requests out over the one live `Link` of this process.
@@ -40,6 +44,7 @@ class MendingConnection:
         self.config = config
         self._closed = threading.Event()
         self._start_afresh()
+        _alive.add(self)
 
     def _start_afresh(self) -> None:
         """Set up what one process owns; called again in a forked child."""
@@ -222,6 +227,13 @@ class MendingConnection:
             type(error).__name__,
         )
         return step
+
+
+def _after_fork_in_child() -> None:
+    leave_parent(*(connection.leave_parent() for connection in tuple(_alive)))
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 def _delivered(future: Any) -> Awaitable[Any]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class CasWriteUnknown(protocol.RequestExecutionException):  # type: ignore[misc]  # untyped driver
     """Error 0x1700 of protocol v5, which the driver does not know.
 
-    Naming the code is enough: the driver's metaclass adds the class to those it decodes errors with.
+    Naming the code is enough: the driver's metaclass adds the class to those it decodes with.
     """
 
     summary = "Outcome of the compare-and-set unknown"
@@ -176,7 +176,7 @@ def to_error(
     """
     if means is Meaning.OURS:
         return _ours(error)
-    said = redact_message(describe(error), cql)
+    said = redact_message(describe(error), cql).rstrip(".")
     if means is Meaning.UNSENT:
         return unreachable(error, said)
     tail = f" Statement: {text}" if text else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from prefect_cassandra.driver.statements import sets_password
@@ -28,14 +28,14 @@ class Request:
         columns: Whether the answer is wanted as NumPy columns.
     """
 
-    statement: Any
+    statement: Any = field(repr=False)
     kind: Kind
     idempotent: bool
     timeout: float
-    cql: str = ""
+    cql: str = field(default="", repr=False)
     text: str = ""
     rows: int = 1
-    keep: Any = None
+    keep: Any = field(default=None, repr=False)
     columns: bool = False
 
     @property

@@ -6,7 +6,6 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from prefect_cassandra.driver.reactor import leave_parent
 from prefect_cassandra.driver.session import Session
 
 if TYPE_CHECKING:
@@ -38,9 +37,10 @@ def close_sessions() -> None:
 
 
 def _after_fork_in_child() -> None:
-    global _lock  # noqa: PLW0603 -- it may have been held at the fork, by a thread that is not here
+    # The sessions stay and look after themselves (`mending`); the lock may have been held at the
+    # fork, by a thread that is not here.
+    global _lock  # noqa: PLW0603 -- see above
     _lock = threading.Lock()
-    leave_parent(*(session.leave_parent() for session in _sessions.values()))
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

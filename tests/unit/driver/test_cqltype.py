@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 from cassandra import cqltypes
 
@@ -24,11 +27,11 @@ TEXT, INT = CqlType("text"), CqlType("int")
         ("'org.example.Custom'", CqlType("custom", label="'org.example.Custom'")),
     ],
 )
-def test_parse_reads_types_as_the_schema_spells_them(text, tree):
+def test_parse_reads_types_as_the_schema_spells_them(text: Any, tree: Any) -> None:
     assert parse(text) == tree
 
 
-def test_parse_looks_up_user_types_inside_collections_and_each_other():
+def test_parse_looks_up_user_types_inside_collections_and_each_other() -> None:
     users = (
         UserType("street", (("name", "text"),)),
         UserType("Address", (("street", "frozen<street>"), ("zips", "list<int>"))),
@@ -44,7 +47,7 @@ def test_parse_looks_up_user_types_inside_collections_and_each_other():
 @pytest.mark.parametrize(
     "text", ["", "list<", "list<int", "list<int>>", "map<text,>", "<int>", "a;b"]
 )
-def test_parse_refuses_what_is_no_type(text):
+def test_parse_refuses_what_is_no_type(text: Any) -> None:
     with pytest.raises(ConfigurationError, match="not a CQL type"):
         parse(text)
 
@@ -61,11 +64,11 @@ def test_parse_refuses_what_is_no_type(text):
         "duration",
     ],
 )
-def test_from_driver_agrees_with_parse(text):
+def test_from_driver_agrees_with_parse(text: Any) -> None:
     assert from_driver(cqltypes.lookup_casstype(_casstype(text))) == parse(text)
 
 
-def test_from_driver_reads_vectors_and_reversed_columns():
+def test_from_driver_reads_vectors_and_reversed_columns() -> None:
     vector = cqltypes.lookup_casstype(
         "org.apache.cassandra.db.marshal.VectorType(org.apache.cassandra.db.marshal.FloatType , 3)"
     )
@@ -77,7 +80,7 @@ def test_from_driver_reads_vectors_and_reversed_columns():
     assert from_driver(reverse) == INT
 
 
-def test_from_driver_reads_user_types():
+def test_from_driver_reads_user_types() -> None:
     kind = cqltypes.UserType.make_udt_class(
         "ks", "address", ("street", "zip"), (cqltypes.UTF8Type, cqltypes.Int32Type)
     )
@@ -101,10 +104,8 @@ _CLASSES = {
 
 
 def _casstype(text: str) -> str:
-    for name, simple in _CLASSES.items():
-        text = (
-            text.replace(name, f"org.apache.cassandra.db.marshal.{simple}")
-            if (name in text and "marshal" not in text.split(name)[0][-10:])
-            else text
-        )
-    return text.replace("<", "(").replace(">", ")")
+    """Return the server's own spelling of a type, `int` as `...marshal.Int32Type`."""
+    spelt = re.sub(
+        r"\w+", lambda word: f"org.apache.cassandra.db.marshal.{_CLASSES[word[0]]}", text
+    )
+    return spelt.replace("<", "(").replace(">", ")")

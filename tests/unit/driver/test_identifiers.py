@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,11 +21,11 @@ from prefect_cassandra.errors import ConfigurationError
         (" flights.by_day ", ("flights", "by_day")),
     ],
 )
-def test_qualified_reads_names_as_cassandra_stores_them(written, stored):
+def test_qualified_reads_names_as_cassandra_stores_them(written: Any, stored: Any) -> None:
     assert qualified(written) == stored
 
 
-def test_qualified_puts_a_bare_table_into_the_keyspace_given():
+def test_qualified_puts_a_bare_table_into_the_keyspace_given() -> None:
     assert qualified("by_day", "flights") == ("flights", "by_day")
     assert qualified("other.by_day", "flights") == ("other", "by_day")
 
@@ -44,24 +46,24 @@ def test_qualified_puts_a_bare_table_into_the_keyspace_given():
         "a.1b",
     ],
 )
-def test_qualified_refuses_what_is_no_table_name(written):
+def test_qualified_refuses_what_is_no_table_name(written: Any) -> None:
     with pytest.raises(ConfigurationError, match="does not name a table"):
         qualified(written)
 
 
-def test_quote_refuses_an_empty_name_and_a_nul():
+def test_quote_refuses_an_empty_name_and_a_nul() -> None:
     for name in ("", "a\0b"):
         with pytest.raises(ConfigurationError):
             quote(name)
 
 
 @given(st.text(min_size=1).filter(lambda text: "\0" not in text))
-def test_quote_makes_exactly_one_word_that_means_the_name(name):
+def test_quote_makes_exactly_one_word_that_means_the_name(name: Any) -> None:
     found = tokens(quote(name))
 
     assert [word.kind for word in found] == ["quoted"]
     assert found[0].name == name
 
 
-def test_dotted_quotes_both_names():
+def test_dotted_quotes_both_names() -> None:
     assert dotted("Flights", 'by"day') == '"Flights"."by""day"'

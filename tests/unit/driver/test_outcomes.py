@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import struct
 from io import BytesIO
+from typing import Any
 
 import cassandra
 import pytest
@@ -25,7 +26,7 @@ from prefect_cassandra.errors import (
 READ, WRITE, CONDITIONAL = Kind.READ, Kind.WRITE, Kind.CONDITIONAL
 
 
-def write_timeout(write_type):
+def write_timeout(write_type: int) -> cassandra.WriteTimeout:
     return cassandra.WriteTimeout(
         "timed out",
         consistency=ConsistencyLevel.QUORUM,
@@ -35,18 +36,18 @@ def write_timeout(write_type):
     )
 
 
-def message(cls, text="said"):
+def message(cls: Any, text: str = "said") -> Exception:
     return cls(code=cls.error_code, message=text, info=None)
 
 
-def cas_unknown():
+def cas_unknown() -> Any:
     """Error 0x1700 as the driver decodes it from the wire."""
     text = b"CAS operation result is unknown - proposal accepted by 1 but not a quorum."
     body = struct.pack(">iH", 0x1700, len(text)) + text + struct.pack(">Hii", 8, 1, 2)
     return protocol.ErrorMessage.recv_body(BytesIO(body), 5)
 
 
-def nobody(**reasons):
+def nobody(**reasons: Exception) -> Any:
     return NoHostAvailable("Unable to complete the operation against any hosts", reasons)
 
 
@@ -106,7 +107,9 @@ LOST = ConnectionShutdown("Connection was closed")
         (ConfigurationError("no file"), WRITE, Meaning.OURS),
     ],
 )
-def test_meaning_of_an_error_that_a_node_answered_or_failed_to(error, kind, expected):
+def test_meaning_of_an_error_that_a_node_answered_or_failed_to(
+    error: Any, kind: Any, expected: Any
+) -> None:
     assert meaning(error, kind) is expected
 
 
@@ -127,7 +130,9 @@ def test_meaning_of_an_error_that_a_node_answered_or_failed_to(error, kind, expe
         (nobody(a=LOST, b=ConfigurationError("no file")), WRITE, False, Meaning.OURS),
     ],
 )
-def test_meaning_of_no_host_available_is_what_its_nodes_said(error, kind, sent, expected):
+def test_meaning_of_no_host_available_is_what_its_nodes_said(
+    error: Any, kind: Any, sent: Any, expected: Any
+) -> None:
     assert meaning(error, kind, sent=sent) is expected
 
 
@@ -148,14 +153,14 @@ def test_meaning_of_no_host_available_is_what_its_nodes_said(error, kind, sent, 
         (OverflowError("x"), READ, DataError),
     ],
 )
-def test_every_meaning_has_its_error_with_a_hint(error, kind, ours):
+def test_every_meaning_has_its_error_with_a_hint(error: Any, kind: Any, ours: Any) -> None:
     found = to_error(error, meaning(error, kind), kind, "UPDATE t", "UPDATE t")
 
     assert type(found) is ours
     assert found.hint
 
 
-def test_unreachable_names_the_reason_of_each_node():
+def test_unreachable_names_the_reason_of_each_node() -> None:
     error = nobody(**{"10.0.0.1": LOST, "10.0.0.2": OSError(111, "Connection refused")})
 
     found = to_error(error, Meaning.UNSENT, WRITE, "", "")
@@ -165,19 +170,19 @@ def test_unreachable_names_the_reason_of_each_node():
     assert "refused" in found.message
 
 
-def test_unreachable_over_a_certificate_points_at_the_tls_settings():
+def test_unreachable_over_a_certificate_points_at_the_tls_settings() -> None:
     error = nobody(a=OSError(1, "certificate verify failed: IP address mismatch"))
 
     assert "server_name" in to_error(error, Meaning.UNSENT, READ, "", "").hint
 
 
-def test_an_error_of_ours_inside_the_driver_comes_out_as_it_is():
+def test_an_error_of_ours_inside_the_driver_comes_out_as_it_is() -> None:
     inner = ConfigurationError("The credential file /x is empty.")
 
     assert to_error(nobody(a=inner), Meaning.OURS, READ, "", "") is inner
 
 
-def test_cas_unknown_is_decoded_with_its_numbers():
+def test_cas_unknown_is_decoded_with_its_numbers() -> None:
     found = to_error(cas_unknown(), Meaning.UNKNOWN_FOR_GOOD, CONDITIONAL, "", "")
 
     assert isinstance(cas_unknown(), CasWriteUnknown)
@@ -185,7 +190,7 @@ def test_cas_unknown_is_decoded_with_its_numbers():
     assert "1 of 2 replicas accepted it at SERIAL" in found.message
 
 
-def test_password_in_a_statement_never_reaches_the_message():
+def test_password_in_a_statement_never_reaches_the_message() -> None:
     cql = "CREATE ROLE a WITH PASSWORD = 'hunter2'"
     error = message(protocol.SyntaxException, "no viable alternative at 'hunter2'")
 

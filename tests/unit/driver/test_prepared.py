@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from cassandra.cqltypes import Int32Type, TimestampType, UTF8Type
@@ -31,18 +32,18 @@ def prepared() -> Prepared:
     return Prepared(CQL, statement, TableInfo("ks", "t", infos, ("k",), ("c",)))
 
 
-def test_prepared_knows_its_markers_and_that_it_repeats_safely(prepared):
+def test_prepared_knows_its_markers_and_that_it_repeats_safely(prepared: Any) -> None:
     assert prepared.names == ("k", "c", "ts", "v")
     assert [str(kind) for kind in prepared.types] == ["int", "int", "timestamp", "text"]
     assert prepared.kind is Kind.WRITE
     assert prepared.idempotent
 
 
-def test_mapping_is_put_into_marker_order(prepared):
+def test_mapping_is_put_into_marker_order(prepared: Any) -> None:
     assert prepared.check({"v": None, "k": 1, "ts": NOON, "c": 2}) == [1, 2, NOON, None]
 
 
-def test_unset_stays_unset(prepared):
+def test_unset_stays_unset(prepared: Any) -> None:
     assert prepared.check([1, 2, UNSET, UNSET])[2:] == [UNSET, UNSET]
 
 
@@ -62,14 +63,16 @@ def test_unset_stays_unset(prepared):
         ([1, UNSET, NOON, "x"], "column c"),
     ],
 )
-def test_values_that_would_lose_data_are_refused_with_row_and_name(prepared, values, why):
+def test_values_that_would_lose_data_are_refused_with_row_and_name(
+    prepared: Any, values: Any, why: Any
+) -> None:
     with pytest.raises(DataError, match=why) as caught:
         prepared.check(values, "row 17")
 
     assert caught.value.message.startswith("row 17")
 
 
-def test_batch_holds_the_same_bytes_as_binding_row_by_row(prepared):
+def test_batch_holds_the_same_bytes_as_binding_row_by_row(prepared: Any) -> None:
     rows = [prepared.check([1, c, NOON, None if c else UNSET]) for c in range(3)]
 
     batch = prepared.batch(rows)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,9 @@ class Highest:
 RULES = RetryRules(attempts=3, backoff=0.1, backoff_max=0.3)
 
 
-def ask(means, *, idempotent, attempt=1, rules=RULES):
+def ask(
+    means: Meaning, *, idempotent: bool, attempt: int = 1, rules: RetryRules = RULES
+) -> Again | GiveUp:
     return decide(means, idempotent=idempotent, attempt=attempt, rules=rules, rng=Highest())
 
 
@@ -45,27 +48,27 @@ def ask(means, *, idempotent, attempt=1, rules=RULES):
     ],
 )
 def test_decision_follows_what_the_error_says_and_whether_a_repeat_is_safe(
-    means, idempotent, expected
-):
+    means: Any, idempotent: Any, expected: Any
+) -> None:
     assert ask(means, idempotent=idempotent) == expected
 
 
-def test_every_meaning_is_decided_in_the_table_above():
+def test_every_meaning_is_decided_in_the_table_above() -> None:
     marks = test_decision_follows_what_the_error_says_and_whether_a_repeat_is_safe.pytestmark
     assert {row[0] for row in marks[0].args[1]} == set(Meaning)
 
 
-def test_repeats_stop_after_the_allowed_number():
+def test_repeats_stop_after_the_allowed_number() -> None:
     steps = [ask(Meaning.UNSENT, idempotent=True, attempt=n) for n in range(1, 6)]
 
     assert [type(step) for step in steps] == [Again, Again, Again, GiveUp, GiveUp]
 
 
-def test_no_repeats_are_made_when_none_are_allowed():
+def test_no_repeats_are_made_when_none_are_allowed() -> None:
     assert ask(Meaning.UNSENT, idempotent=True, rules=RetryRules(attempts=0)) == GiveUp()
 
 
-def test_longest_pause_doubles_up_to_its_bound():
+def test_longest_pause_doubles_up_to_its_bound() -> None:
     assert [backoff(n, RULES, Highest()) for n in (1, 2, 3, 9)] == [0.1, 0.2, 0.3, 0.3]
 
 
@@ -75,14 +78,16 @@ def test_longest_pause_doubles_up_to_its_bound():
     st.floats(0, 100),
     st.integers(),
 )
-def test_pause_is_never_negative_nor_beyond_its_bound(attempt, first, longest, seed):
+def test_pause_is_never_negative_nor_beyond_its_bound(
+    attempt: Any, first: Any, longest: Any, seed: Any
+) -> None:
     rules = RetryRules(backoff=first, backoff_max=longest)
 
-    assert 0 <= backoff(attempt, rules, random.Random(seed)) <= longest  # noqa: S311
+    assert 0 <= backoff(attempt, rules, random.Random(seed)) <= longest
 
 
-def test_pauses_of_many_clients_are_spread_out():
-    rng = random.Random(1)  # noqa: S311
+def test_pauses_of_many_clients_are_spread_out() -> None:
+    rng = random.Random(1)
 
     pauses = [backoff(1, RULES, rng) for _ in range(1000)]
 
@@ -90,7 +95,7 @@ def test_pauses_of_many_clients_are_spread_out():
     assert max(pauses) > 0.09
 
 
-def test_driver_is_told_to_repeat_nothing_by_itself():
+def test_driver_is_told_to_repeat_nothing_by_itself() -> None:
     policy = NeverInside()
 
     for ask_policy in (

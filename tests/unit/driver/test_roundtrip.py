@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,17 +13,18 @@ from cassandra import cqltypes
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prefect_cassandra.driver import scalars
 from prefect_cassandra.driver.answers import converter
 from prefect_cassandra.driver.cqltype import CqlType, from_driver
 from prefect_cassandra.driver.types import Duration, element_checker
 
 
-def integers(bits: int):
+def integers(bits: int) -> st.SearchStrategy[int]:
     return st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
 @st.composite
-def durations(draw):
+def durations(draw: st.DrawFn) -> Duration:
     sign = draw(st.sampled_from([1, -1]))
     parts = [draw(st.integers(0, 2 ** (bits - 1) - 1)) for bits in (32, 32, 63)]
     return Duration(*(sign * part for part in parts))
@@ -35,8 +37,6 @@ MILLISECONDS = st.integers(
 
 
 def instant(milliseconds: int) -> datetime:
-    from datetime import timedelta  # noqa: PLC0415 -- only here
-
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 
 
@@ -63,12 +63,12 @@ SCALARS = {
 
 
 @st.composite
-def typed_values(draw):
+def typed_values(draw: st.DrawFn) -> tuple[Any, Any]:
     kind = draw(st.sampled_from(list(SCALARS)))
     return kind, draw(SCALARS[kind])
 
 
-def through_the_driver(kind, value):
+def through_the_driver(kind: Any, value: Any) -> Any:
     tree = from_driver(kind)
     bound = element_checker(tree)(value, "here")
     stored = kind.from_binary(kind.to_binary(bound, 5), 5)
@@ -76,21 +76,21 @@ def through_the_driver(kind, value):
     return stored if convert is None or stored is None else convert(stored)
 
 
-def alike(kind, value):
+def alike(kind: Any, value: Any) -> Any:
     if kind is cqltypes.DecimalType:
         return Decimal(value)
     return str(ipaddress.ip_address(value)) if kind is cqltypes.InetAddressType else value
 
 
 @given(typed_values())
-def test_scalar_comes_back_as_it_went_in(typed):
+def test_scalar_comes_back_as_it_went_in(typed: Any) -> None:
     kind, value = typed
 
     assert through_the_driver(kind, value) == alike(kind, value)
 
 
 @given(typed_values(), st.data())
-def test_collections_come_back_as_they_went_in(typed, data):
+def test_collections_come_back_as_they_went_in(typed: Any, data: Any) -> None:
     kind, _ = typed
     values = data.draw(st.lists(SCALARS[kind].map(lambda value: alike(kind, value)), max_size=5))
     listed = cqltypes.ListType.apply_parameters([kind])
@@ -101,7 +101,7 @@ def test_collections_come_back_as_they_went_in(typed, data):
 
 
 @given(st.lists(st.lists(integers(32), max_size=3), max_size=3, unique_by=tuple))
-def test_set_of_lists_comes_back_as_a_list_because_lists_cannot_be_hashed(values):
+def test_set_of_lists_comes_back_as_a_list_because_lists_cannot_be_hashed(values: Any) -> None:
     kind = cqltypes.SetType.apply_parameters(
         [cqltypes.ListType.apply_parameters([cqltypes.Int32Type])]
     )
@@ -110,7 +110,7 @@ def test_set_of_lists_comes_back_as_a_list_because_lists_cannot_be_hashed(values
 
 
 @given(st.tuples(st.none() | integers(32), st.none() | st.uuids()))
-def test_tuple_and_user_type_come_back_with_their_nulls(value):
+def test_tuple_and_user_type_come_back_with_their_nulls(value: Any) -> None:
     parts = (cqltypes.Int32Type, cqltypes.UUIDType)
     pair = cqltypes.TupleType.apply_parameters(parts)
     user = cqltypes.UserType.make_udt_class("ks", "pair", ("number", "id"), parts)
@@ -120,23 +120,21 @@ def test_tuple_and_user_type_come_back_with_their_nulls(value):
     assert through_the_driver(user, named) == named
 
 
-def test_uuid_text_and_object_are_the_same_value():
+def test_uuid_text_and_object_are_the_same_value() -> None:
     text = "6f9619ff-8b86-4011-b42d-00cf4fc964ff"
 
     assert through_the_driver(cqltypes.UUIDType, text) == UUID(text)
 
 
 @pytest.mark.parametrize("year", [1, 1969, 2026, 2243, 9999])
-def test_timestamp_keeps_its_milliseconds_in_every_century(year):
+def test_timestamp_keeps_its_milliseconds_in_every_century(year: Any) -> None:
     value = datetime(year, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
 
     assert through_the_driver(cqltypes.TimestampType, value) == value
 
 
-def test_every_scalar_type_but_those_that_need_a_server_is_covered():
+def test_every_scalar_type_but_those_that_need_a_server_is_covered() -> None:
     names = {from_driver(kind).name for kind in SCALARS}
 
-    from prefect_cassandra.driver.scalars import SCALARS as CHECKS  # noqa: N811, PLC0415
-
-    assert set(CHECKS) - names == {"counter", "custom", "timeuuid"}
+    assert set(scalars.SCALARS) - names == {"counter", "custom", "timeuuid"}
     assert CqlType("int").name in names

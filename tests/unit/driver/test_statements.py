@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from prefect_cassandra.driver.statements import (
@@ -45,7 +47,7 @@ COUNTERS = table(k="int", c="counter")
         ("'SELECT'", Kind.WRITE),
     ],
 )
-def test_kind_is_told_by_the_first_word_and_a_condition(cql, kind):
+def test_kind_is_told_by_the_first_word_and_a_condition(cql: Any, kind: Any) -> None:
     assert kind_of(cql) is kind
 
 
@@ -72,7 +74,7 @@ def test_kind_is_told_by_the_first_word_and_a_condition(cql, kind):
         ("DELETE m['a'] FROM t WHERE k = ?", COLLECTIONS),
     ],
 )
-def test_statement_that_repeats_safely_is_recognised(cql, info):
+def test_statement_that_repeats_safely_is_recognised(cql: Any, info: Any) -> None:
     assert looks_idempotent(cql, info)
 
 
@@ -115,11 +117,11 @@ def test_statement_that_repeats_safely_is_recognised(cql, info):
         ("nonsense (", None),
     ],
 )
-def test_statement_that_may_not_repeat_safely_is_never_let_through(cql, info):
+def test_statement_that_may_not_repeat_safely_is_never_let_through(cql: Any, info: Any) -> None:
     assert not looks_idempotent(cql, info)
 
 
-def test_redacted_hides_every_literal_of_a_statement_that_sets_a_password():
+def test_redacted_hides_every_literal_of_a_statement_that_sets_a_password() -> None:
     shown = redacted("ALTER ROLE ada WITH PASSWORD = 'hun''ter2' AND LOGIN = true")
 
     assert "hun" not in shown
@@ -127,7 +129,7 @@ def test_redacted_hides_every_literal_of_a_statement_that_sets_a_password():
     assert "ALTER ROLE ada" in shown
 
 
-def test_redacted_keeps_an_ordinary_statement_on_one_short_line():
+def test_redacted_keeps_an_ordinary_statement_on_one_short_line() -> None:
     shown = redacted("SELECT *\n  FROM t\n" + "-- x" * 100)
 
     assert "\n" not in shown
@@ -135,11 +137,11 @@ def test_redacted_keeps_an_ordinary_statement_on_one_short_line():
     assert len(shown) <= 200
 
 
-def test_redact_message_takes_the_password_out_of_what_the_server_echoes():
+def test_redact_message_takes_the_password_out_of_what_the_server_echoes() -> None:
     said = "line 1:30 mismatched input 'hunter2' expecting K_WITH (... PASSWORD ['hunter2'])"
 
     assert "hunter2" not in redact_message(said, "ALTER ROLE a PASSWORD 'hunter2'")
 
 
-def test_redact_message_leaves_other_messages_alone():
+def test_redact_message_leaves_other_messages_alone() -> None:
     assert redact_message("no viable 'x'", "SELECT 'x'") == "no viable 'x'"

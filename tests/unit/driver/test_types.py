@@ -6,6 +6,7 @@ import uuid
 from collections import namedtuple
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,7 +67,7 @@ NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
         (b"x", "'org.example.Custom'", b"x"),
     ],
 )
-def test_value_that_fits_is_bound_as_it_is_meant(value, cql_type, bound):
+def test_value_that_fits_is_bound_as_it_is_meant(value: Any, cql_type: Any, bound: Any) -> None:
     assert check_value(value, cql_type, "here") == bound
 
 
@@ -110,7 +111,7 @@ def test_value_that_fits_is_bound_as_it_is_meant(value, cql_type, bound):
         ("10.0.0", "inet", "not an IP"),
         ("fe80::1%eth0", "inet", "zone"),
         (167772161, "inet", "not an inet"),
-        (datetime(2026, 1, 1), "timestamp", "no time zone"),  # noqa: DTZ001 -- the point
+        (datetime(2026, 1, 1), "timestamp", "no time zone"),
         (pd.Timestamp("2026-01-01"), "timestamp", "no time zone"),
         (np.datetime64("2026-01-01T00:00:00"), "timestamp", "not a timestamp"),
         (NOON.replace(microsecond=1), "timestamp", "millisecond"),
@@ -139,27 +140,29 @@ def test_value_that_fits_is_bound_as_it_is_meant(value, cql_type, bound):
         ("x", "'org.example.Custom'", "not bytes"),
     ],
 )
-def test_value_that_does_not_fit_is_refused_with_its_place(value, cql_type, why):
+def test_value_that_does_not_fit_is_refused_with_its_place(
+    value: Any, cql_type: Any, why: Any
+) -> None:
     with pytest.raises(DataError, match=why) as caught:
         check_value(value, cql_type, "row 17, column dep_delay")
 
     assert "row 17, column dep_delay" in caught.value.message
 
 
-def test_place_is_only_asked_for_when_something_is_wrong():
+def test_place_is_only_asked_for_when_something_is_wrong() -> None:
     def where() -> str:
         raise AssertionError("nobody needed to know")
 
     assert check_value(1, "int", where) == 1
 
 
-def test_nan_is_a_number_in_float_columns_only():
+def test_nan_is_a_number_in_float_columns_only() -> None:
     assert math.isnan(check_value(float("nan"), "double", "here"))
 
 
 @pytest.mark.parametrize("value", [None, UNSET])
-def test_key_column_refuses_null_and_unset(value):
-    with pytest.raises(DataError, match="row 3.*key"):
+def test_key_column_refuses_null_and_unset(value: Any) -> None:
+    with pytest.raises(DataError, match=r"row 3.*key"):
         checker("int", key=True)(value, "row 3")
 
 
@@ -171,26 +174,26 @@ ADDRESS = (UserType("address", (("street", "text"), ("zip", "int"))),)
     [
         {"street": "Elm", "zip": 7},
         {"zip": 7, "street": "Elm"},
-        namedtuple("Address", "street zip")("Elm", 7),  # noqa: PYI024 -- what the driver hands out
+        namedtuple("Address", "street zip")("Elm", 7),
     ],
 )
-def test_user_type_takes_mappings_and_named_tuples_by_field_name(value):
+def test_user_type_takes_mappings_and_named_tuples_by_field_name(value: Any) -> None:
     assert checker("frozen<address>", ADDRESS)(value, "here") == ("Elm", 7)
 
 
-def test_user_type_binds_null_for_a_field_left_out():
+def test_user_type_binds_null_for_a_field_left_out() -> None:
     assert checker("address", ADDRESS)({"zip": 7}, "here") == (None, 7)
 
 
 @pytest.mark.parametrize("value", [{"stret": "Elm"}, ("Elm", 7), {"zip": "7"}])
-def test_user_type_refuses_unknown_fields_bare_tuples_and_wrong_values(value):
+def test_user_type_refuses_unknown_fields_bare_tuples_and_wrong_values(value: Any) -> None:
     with pytest.raises(DataError):
         checker("address", ADDRESS)(value, "here")
 
 
-def test_dates_outside_pythons_years_pass_as_the_drivers_own():
+def test_dates_outside_pythons_years_pass_as_the_drivers_own() -> None:
     assert check_value(Date(10_000_000), "date", "here") == Date(10_000_000)
 
 
-def test_checker_is_built_once_for_a_type():
+def test_checker_is_built_once_for_a_type() -> None:
     assert checker("map<text, int>") is checker("map<text, int>")

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
 from support.proxy import FaultProxy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -48,7 +52,15 @@ def dial(proxy: FaultProxy) -> socket.socket:
     return client
 
 
-def test_proxy_forwards_both_ways(proxy):
+def ended(client: socket.socket) -> bool:
+    """Whether the other side is gone, told politely or not."""
+    try:
+        return client.recv(10) == b""
+    except ConnectionError:
+        return True
+
+
+def test_proxy_forwards_both_ways(proxy: Any) -> None:
     with dial(proxy) as client:
         client.sendall(b"hello")
 
@@ -56,7 +68,7 @@ def test_proxy_forwards_both_ways(proxy):
     assert proxy.accepted == 1
 
 
-def test_stalled_proxy_delivers_what_it_held_once_restored(proxy):
+def test_stalled_proxy_delivers_what_it_held_once_restored(proxy: Any) -> None:
     with dial(proxy) as client:
         proxy.stall()
         client.sendall(b"hello")
@@ -70,7 +82,7 @@ def test_stalled_proxy_delivers_what_it_held_once_restored(proxy):
         assert client.recv(10) == b"hello"
 
 
-def test_withheld_answer_leaves_the_request_delivered(proxy):
+def test_withheld_answer_leaves_the_request_delivered(proxy: Any) -> None:
     with dial(proxy) as client:
         proxy.withhold_answers()
         client.sendall(b"hello")
@@ -81,7 +93,7 @@ def test_withheld_answer_leaves_the_request_delivered(proxy):
             client.recv(10)
 
 
-def test_cut_ends_open_connections_and_takes_new_ones(proxy):
+def test_cut_ends_open_connections_and_takes_new_ones(proxy: Any) -> None:
     with dial(proxy) as client:
         client.sendall(b"hello")
         assert client.recv(10) == b"hello"
@@ -89,16 +101,14 @@ def test_cut_ends_open_connections_and_takes_new_ones(proxy):
         proxy.cut()
 
         client.settimeout(5)
-        with pytest.raises(ConnectionError):
-            while client.recv(10) == b"":
-                client.sendall(b"again")
+        assert ended(client)
     with dial(proxy) as client:
         client.sendall(b"new")
         client.settimeout(5)
         assert client.recv(10) == b"new"
 
 
-def test_deaf_proxy_lets_connect_and_never_answers(proxy):
+def test_deaf_proxy_lets_connect_and_never_answers(proxy: Any) -> None:
     proxy.go_deaf()
     with dial(proxy) as client:
         client.sendall(b"hello")
@@ -107,13 +117,13 @@ def test_deaf_proxy_lets_connect_and_never_answers(proxy):
             client.recv(10)
 
 
-def test_refusing_proxy_refuses(proxy):
+def test_refusing_proxy_refuses(proxy: Any) -> None:
     proxy.refuse()
 
     with pytest.raises(ConnectionRefusedError):
         dial(proxy)
 
 
-def test_wait_sent_says_so_when_nothing_passes(proxy):
+def test_wait_sent_says_so_when_nothing_passes(proxy: Any) -> None:
     with pytest.raises(TimeoutError, match="no request"):
         proxy.wait_sent(0, timeout=0.05)

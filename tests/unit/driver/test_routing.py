@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from cassandra.policies import HostDistance
+
+from prefect_cassandra.driver.routing import ReplicaRouting
+
+
+class Host:
+    def __init__(self, name: str, datacenter: str = "near", *, is_up: bool = True) -> None:
+        self.name, self.datacenter, self.is_up = name, datacenter, is_up
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+A, B, C = Host("a"), Host("b"), Host("c")
+DOWN = Host("down", is_up=False)
+FAR = Host("far", "far")
+
+
+def routing(replicas: list[Host], hosts: list[Host]) -> ReplicaRouting:
+    policy = ReplicaRouting("near")
+    metadata = SimpleNamespace(get_replicas=lambda _keyspace, _key: replicas)
+    policy.populate(SimpleNamespace(metadata=metadata), hosts)
+    return policy
+
+
+def query(key: bytes | None = b"k", avoided: Host | None = None) -> Any:
+    return SimpleNamespace(keyspace="ks", routing_key=key, avoided_host=avoided)
+
+
+def test_replicas_come_first_then_the_other_near_nodes() -> None:
+    plan = list(routing([B, C], [A, B, C, FAR]).make_query_plan(None, query()))
+
+    assert set(plan[:2]) == {B, C}
+    assert plan[2:] == [A]
+
+
+def test_work_is_spread_over_the_replicas() -> None:
+    policy = routing([B, C], [A, B, C])
+
+    assert {next(iter(policy.make_query_plan(None, query()))) for _ in range(50)} == {B, C}
+
+
+def test_token_maps_own_list_is_never_reordered() -> None:
+    replicas = [A, B, C]
+    policy = routing(replicas, [A, B, C])
+
+    for _ in range(50):
+        list(policy.make_query_plan(None, query()))
+
+    assert replicas == [A, B, C]
+
+
+def test_replica_that_is_down_or_far_is_not_preferred() -> None:
+    plan = list(routing([DOWN, FAR, B], [A, B, DOWN, FAR]).make_query_plan(None, query()))
+
+    assert plan[0] is B
+    assert FAR not in plan
+
+
+@pytest.mark.parametrize("avoided", [A, B, C])
+def test_node_that_just_failed_is_asked_last(avoided: Host) -> None:
+    plan = list(routing([A, B], [A, B, C]).make_query_plan(None, query(avoided=avoided)))
+
+    assert plan[-1] is avoided
+    assert set(plan) == {A, B, C}
+
+
+def test_statement_without_a_key_goes_round_all_near_nodes() -> None:
+    policy = routing([], [A, B, C, FAR])
+
+    assert set(policy.make_query_plan(None, query(key=None))) == {A, B, C}
+    assert set(policy.make_query_plan()) == {A, B, C}
+    assert policy.distance(FAR) == HostDistance.IGNORED
