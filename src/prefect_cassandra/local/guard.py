@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 # Children inherit it, so a flow run carries it through its worker although no one wrote its pid down.
 MARK = "PREFECT_CASSANDRA_STACK"
@@ -116,19 +116,19 @@ def sweep(
     Returns:
         What is still there although it was killed; normally nothing.
     """
-    asked: set[tuple[int, float]] = set()
+    asked: dict[int, MarkedProcess] = {}
     began = time.monotonic()
-    while running := find_marked(folder, branch=branch):
+    while running := _running(folder, branch, asked):
         waited = time.monotonic() - began
         if waited > grace + _LAST_WAIT:
             return running
         overdue = waited > grace or hurry()
         for one in running:
-            identity = (one.pid, one.started)
-            if identity not in asked:
+            is_asked = asked.get(one.pid) == one
+            if not is_asked:
                 on_found(one)
-            chosen = next_signal(asked=identity in asked, overdue=overdue)
-            asked.add(identity)
+                asked[one.pid] = one
+            chosen = next_signal(asked=is_asked, overdue=overdue)
             if chosen is not None:
                 with suppress(ProcessLookupError):
                     os.kill(one.pid, chosen)
@@ -136,12 +136,31 @@ def sweep(
     return []
 
 
+def _running(folder: Path, branch: str, asked: Mapping[int, MarkedProcess]) -> list[MarkedProcess]:
+    """List the marked processes, and those that were found before and are not quite gone.
+
+    A process on its way out has no environment any more and still holds its ports for a moment.
+    """
+    found = find_marked(folder, branch=branch)
+    known = {one.pid for one in found}
+    return found + [one for pid, one in asked.items() if pid not in known and _exists(one)]
+
+
+def _exists(one: MarkedProcess) -> bool:
+    with suppress(psutil.Error):
+        process = psutil.Process(one.pid)
+        # One that only waits for its parent to read its exit code holds nothing.
+        is_same = process.create_time() == one.started
+        return is_same and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
 def main(arguments: list[str]) -> int:
     """Wait for the supervisor's end; sweep unless it said that all is done."""
     folder, grace = Path(arguments[0]), float(arguments[1])
     # A signal to the terminal's processes must not take away the last one who cleans up.
-    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(one, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     if sys.stdin.buffer.read() == FAREWELL:
         return 0
     _say(f"the supervisor of {folder} is gone; ending what it left")

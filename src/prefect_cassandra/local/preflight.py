@@ -29,6 +29,8 @@ PREFECT_MEMORY = 600 * _MIB
 NODE_DISK = 1024 * _MIB
 CACHE_DISK = 150 * _MIB
 
+_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 -- compared with, not bound to
+
 # cgroup v1 writes "no limit" as the largest page-aligned number.
 _NO_LIMIT = 1 << 60
 
@@ -182,14 +184,13 @@ def listener(host: str, port: int) -> str:
 
     macOS tells only root; others get no name.
     """
+    # A wildcard listener takes the port on every address.
+    hosts = {host, f"::ffff:{host}", *_WILDCARDS}
     with suppress(psutil.Error, OSError):
         for one in psutil.net_connections("tcp"):
-            if (
-                one.status == psutil.CONN_LISTEN
-                and one.pid
-                and one.laddr.port == port
-                and one.laddr.ip in {host, "0.0.0.0", "::", f"::ffff:{host}"}  # noqa: S104 -- compared, not bound
-            ):
+            if one.status != psutil.CONN_LISTEN or not one.pid or not one.laddr:
+                continue
+            if one.laddr.port == port and one.laddr.ip in hosts:
                 return f"{psutil.Process(one.pid).name()} (pid {one.pid})"
     return ""
 
