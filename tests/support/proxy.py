@@ -117,16 +117,21 @@ class FaultProxy:
             self._connections |= {client, server}
         for source, sink, requests in ((client, server, True), (server, client, False)):
             thread = threading.Thread(
-                target=self._forward, args=(source, sink, requests), daemon=True
+                target=self._forward,
+                args=(source, sink),
+                kwargs={"requests": requests},
+                daemon=True,
             )
             self._threads.append(thread)
             thread.start()
 
-    def _forward(self, source: socket.socket, sink: socket.socket, requests: bool) -> None:
+    def _forward(self, source: socket.socket, sink: socket.socket, *, requests: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK):
                 with self._changed:
-                    self._changed.wait_for(lambda: not self._holds(requests) or self._closed)
+                    self._changed.wait_for(
+                        lambda: not self._holds(requests=requests) or self._closed
+                    )
                 sink.sendall(data)
                 with self._changed:
                     if requests:
@@ -137,7 +142,7 @@ class FaultProxy:
         for connection in (source, sink):
             _end(connection)
 
-    def _holds(self, requests: bool) -> bool:
+    def _holds(self, *, requests: bool) -> bool:
         return self._holding_requests if requests else self._holding_answers
 
 

@@ -31,8 +31,19 @@ class Future:
     attempted_hosts = ("10.0.0.1",)
     coordinator_host = "10.0.0.1"
 
+    def __init__(self) -> None:
+        self._callbacks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
     def add_callbacks(self, callback: Callable[..., None], errback: Callable[..., None]) -> None:
-        self.callback, self.errback = callback, errback
+        self._callbacks.put((callback, errback))
+
+    def settle(self, error: Exception | None) -> None:
+        """Call back, waiting for the callbacks if the answer was faster."""
+        callback, errback = self._callbacks.get()
+        if error is None:
+            callback(None)
+        else:
+            errback(error)
 
 
 class Scripted(MendingConnection):
@@ -68,10 +79,7 @@ class Scripted(MendingConnection):
             number, attempt, future = item
             error = self.script(number, attempt)
             self.open -= 1
-            if error is None:
-                future.callback(None)
-            else:
-                future.errback(error)
+            future.settle(error)
 
     def close(self) -> None:
         self._work.put(None)

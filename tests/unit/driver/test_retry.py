@@ -83,11 +83,11 @@ def test_pause_is_never_negative_nor_beyond_its_bound(
 ) -> None:
     rules = RetryRules(backoff=first, backoff_max=longest)
 
-    assert 0 <= backoff(attempt, rules, random.Random(seed)) <= longest
+    assert 0 <= backoff(attempt, rules, random.Random(seed)) <= longest  # noqa: S311 -- jitter
 
 
 def test_pauses_of_many_clients_are_spread_out() -> None:
-    rng = random.Random(1)
+    rng = random.Random(1)  # noqa: S311 -- jitter
 
     pauses = [backoff(1, RULES, rng) for _ in range(1000)]
 

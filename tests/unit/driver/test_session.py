@@ -3,7 +3,7 @@ from __future__ import annotations
 import copy
 import pickle
 import threading
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import pytest

@@ -111,7 +111,7 @@ def test_value_that_fits_is_bound_as_it_is_meant(value: Any, cql_type: Any, boun
         ("10.0.0", "inet", "not an IP"),
         ("fe80::1%eth0", "inet", "zone"),
         (167772161, "inet", "not an inet"),
-        (datetime(2026, 1, 1), "timestamp", "no time zone"),
+        (datetime(2026, 1, 1), "timestamp", "no time zone"),  # noqa: DTZ001 -- the point
         (pd.Timestamp("2026-01-01"), "timestamp", "no time zone"),
         (np.datetime64("2026-01-01T00:00:00"), "timestamp", "not a timestamp"),
         (NOON.replace(microsecond=1), "timestamp", "millisecond"),
@@ -174,7 +174,7 @@ ADDRESS = (UserType("address", (("street", "text"), ("zip", "int"))),)
     [
         {"street": "Elm", "zip": 7},
         {"zip": 7, "street": "Elm"},
-        namedtuple("Address", "street zip")("Elm", 7),
+        namedtuple("Address", "street zip")("Elm", 7),  # noqa: PYI024 -- what the driver makes
     ],
 )
 def test_user_type_takes_mappings_and_named_tuples_by_field_name(value: Any) -> None:
