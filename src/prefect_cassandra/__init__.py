@@ -9,6 +9,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from prefect_cassandra.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    DataError,
+    NotAppliedError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    PrefectCassandraError,
+    StatementError,
+    UnreachableError,
+)
+
 if TYPE_CHECKING:
     from prefect_cassandra.blocks import CassandraCluster as CassandraCluster
     from prefect_cassandra.blocks import CassandraCredentials as CassandraCredentials
@@ -36,7 +48,18 @@ _HOMES = {
     "load_table": "tasks",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605 -- the table above is the one list
+__all__ = [  # noqa: PLE0604 -- the table above is the one list of what is loaded when used
+    "AuthenticationError",
+    "ConfigurationError",
+    "DataError",
+    "NotAppliedError",
+    "OutcomeUnknownError",
+    "PermissionDeniedError",
+    "PrefectCassandraError",
+    "StatementError",
+    "UnreachableError",
+    *_HOMES,
+]
 
 
 def __getattr__(name: str) -> object:

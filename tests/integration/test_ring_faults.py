@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
-from support.ports import free_ports
-from support.waiting import eventually
 
 from prefect_cassandra.driver.config import RetryRules
 from prefect_cassandra.driver.session import Session
 from prefect_cassandra.errors import NotAppliedError, OutcomeUnknownError, UnreachableError
 from prefect_cassandra.local.cassandra import Cassandra, CassandraConfig
 from prefect_cassandra.settings import LocalSettings
+from support.ports import free_ports
+from support.waiting import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -6,7 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-
 from typing import TYPE_CHECKING
 
 import pytest
