@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from prefect_cassandra.driver.config import ClusterConfig, Login, Tls
@@ -83,6 +83,12 @@ class Cassandra:
     """
 
     def __init__(self, config: CassandraConfig) -> None:
+        # The processes run in folders of their own, so nothing may be relative to ours.
+        config = replace(
+            config,
+            data_folder=config.data_folder.expanduser().resolve(),
+            cache_folder=config.cache_folder.expanduser().resolve(),
+        )
         self._config = config
         self.addresses = tuple(f"127.0.0.{number}" for number in range(1, config.nodes + 1))
         self.nodes: list[Node] = []

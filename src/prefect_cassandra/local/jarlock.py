@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import logging
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -55,6 +56,19 @@ def resolve(version: str, poms: Path) -> list[Any]:
     return [one for one in artifacts if is_wanted(one.artifactId, one.classifier)]
 
 
+class Suspicions(logging.Handler):
+    """Collects what jgo only warns of: a file whose SHA-1 is not the one published beside it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep what is about checksums."""
+        if "checksum" in record.getMessage().lower():
+            self.found.append(record.getMessage())
+
+
 def describe(artifact: Any) -> Jar:
     """Download one artifact and write down what it is."""
     path: Path = artifact.resolve()
@@ -92,9 +106,13 @@ def main() -> None:
         "--output", type=Path, default=Path(__file__).with_name(LOCK_NAME), help="file to write"
     )
     arguments = parser.parse_args()
+    suspicions = Suspicions()
+    logging.getLogger("jgo").addHandler(suspicions)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(8) as pool:
         artifacts = resolve(arguments.cassandra, Path(folder))
         jars = list(pool.map(describe, artifacts))
+    if suspicions.found:
+        raise SystemExit("No lock written. " + "; ".join(suspicions.found))
     arguments.output.write_text(render(arguments.cassandra, jars), encoding="utf-8")
     megabytes = sum(jar.size for jar in jars) / 1e6
     print(f"{arguments.output}: {len(jars)} jars, {megabytes:.1f} MB")  # noqa: T201 -- a script's result

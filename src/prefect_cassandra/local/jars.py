@@ -6,6 +6,7 @@ name only once both were checked, so a file that is there is a file that is righ
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module, resources
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from prefect_cassandra.errors import (
     ConfigurationError,
@@ -195,7 +197,7 @@ def check_jar(path: Path, jar: Jar, repository: str = "") -> None:
     Raises:
         DownloadError: Size or checksum differ; names the jar, what was expected and what came.
     """
-    origin = repository or "the public Maven repository"
+    origin = _origin(repository)
     size = path.stat().st_size
     if size != jar.size:
         raise DownloadError(
@@ -221,11 +223,12 @@ def _fetch(jar: Jar, folder: Path, incoming: Path, repository: str, tally: _Tall
         try:
             path = _download(jar, incoming, repository, counted)
             break
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- raised again, explained
             counted.take_back()
             shutil.rmtree(incoming, ignore_errors=True)
             if attempt == _ATTEMPTS or not _worth_repeating(error):
-                raise _explained(jar, repository, error) from error
+                # Not chained: jgo's own text may show the mirror's password.
+                raise _explained(jar, repository, error) from None
             time.sleep(_PAUSE * attempt)
     check_jar(path, jar, repository)
     path.replace(folder / jar.file_name)
@@ -274,15 +277,29 @@ def _explained(jar: Jar, repository: str, error: Exception) -> Exception:
     if isinstance(error, PrefectCassandraError):
         # Ours: the extra is missing, or the listener calls the download off.
         return error
-    origin = repository or "the public Maven repository"
-    return DownloadError(
-        f"{jar.coordinates} could not be downloaded from {origin}: {error}",
-        hint=(
-            "Check the network and the proxy variables, or name a mirror in "
-            "PREFECT_INTEGRATIONS_CASSANDRA_LOCAL_MAVEN_REPOSITORY; then run the command again: "
-            "what is verified is kept."
-        ),
+    reason = str(error).replace(repository, _origin(repository)) if repository else str(error)
+    hint = (
+        "Check the network and the proxy variables, or name a mirror in "
+        "PREFECT_INTEGRATIONS_CASSANDRA_LOCAL_MAVEN_REPOSITORY; then run the command again: "
+        "what is verified is kept."
     )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        hint = (
+            "Free some disk, or name a folder on another one in "
+            "PREFECT_INTEGRATIONS_CASSANDRA_LOCAL_CACHE_FOLDER."
+        )
+    return DownloadError(
+        f"{jar.coordinates} could not be downloaded from {_origin(repository)}: {reason}",
+        hint=hint,
+    )
+
+
+def _origin(repository: str) -> str:
+    """Name a repository without the user and password its address may hold."""
+    if not repository:
+        return "the public Maven repository"
+    parts = urlsplit(repository)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 @contextmanager

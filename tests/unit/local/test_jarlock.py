@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from importlib import resources
 
 import pytest
 
-from prefect_cassandra.local.jarlock import CASSANDRA, is_wanted, render
+from prefect_cassandra.local.jarlock import CASSANDRA, Suspicions, is_wanted, render
 from prefect_cassandra.local.jars import LOCK_NAME, Jar, read_lock
 
 
@@ -34,6 +35,13 @@ def test_render_sorts_and_reads_back() -> None:
     read = json.loads(render("5.0.1", jars))
     assert read["cassandra"] == "5.0.1"
     assert [Jar(**jar) for jar in read["jars"]] == jars[::-1]
+
+
+def test_suspicions_keep_a_checksum_that_does_not_match() -> None:
+    suspicions = Suspicions()
+    for text in ("Invalid JDK version", "Checksum mismatch for a.jar: expected 1, got 2"):
+        suspicions.handle(logging.LogRecord("jgo", logging.WARNING, "", 0, text, None, None))
+    assert suspicions.found == ["Checksum mismatch for a.jar: expected 1, got 2"]
 
 
 def test_committed_lock_is_what_the_script_writes() -> None:

@@ -4,6 +4,7 @@ import gc
 import hashlib
 import re
 import threading
+import traceback
 from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from prefect_cassandra.errors import DownloadError, ResourceError
+from prefect_cassandra.errors import DownloadError, LocalStackError, ResourceError
 from prefect_cassandra.local import jars as jars_module
 from prefect_cassandra.local.jars import (
     ANY_PLATFORM,
@@ -209,6 +210,35 @@ def test_download_names_a_jar_the_repository_does_not_have(
     with pytest.raises(DownloadError, match=r"org\.example:absent:1\.0"):
         download_jars(tmp_path, [jar], repository=repository.url)
     assert repository.requests[repository.path(jar)] == 1
+
+
+def test_download_error_shows_a_mirror_without_its_password(
+    repository: Repository, tmp_path: Path
+) -> None:
+    secret = repository.url.replace("//", "//reader:hush@")
+    absent = Jar("org.example:absent:1.0", 1, "0" * 64)
+    wrong = repository.jar("wrong", b"right")
+    repository.files[repository.path(wrong)] = b"wrong"
+    for jar in (absent, wrong):
+        with pytest.raises(DownloadError) as caught:
+            download_jars(tmp_path, [jar], repository=secret)
+        shown = "".join(traceback.format_exception(caught.value))
+        assert repository.url in shown
+        assert "hush" not in shown
+
+
+def test_download_called_off_by_its_listener_ends_with_the_listeners_error(
+    repository: Repository, tmp_path: Path
+) -> None:
+    jars = [repository.jar(f"part{number}", bytes(50_000)) for number in range(3)]
+
+    def call_off(_: DownloadProgress) -> None:
+        raise LocalStackError("called off")
+
+    with pytest.raises(LocalStackError, match="called off") as caught:
+        download_jars(tmp_path, jars, repository=repository.url, on_progress=call_off)
+    assert not isinstance(caught.value, DownloadError)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_download_after_an_interruption_keeps_what_was_verified(
