@@ -236,6 +236,19 @@ def test_every_type_comes_back_from_the_node_as_it_went_in(
     assert row == {name: value for name, (_, value) in EVERYTHING.items()}
 
 
+def test_value_python_cannot_hold_is_named_and_the_session_goes_on(
+    superuser: Session, keyspace: str
+) -> None:
+    name = f"{keyspace}.far"
+    superuser.execute(f"CREATE TABLE {name} (k int PRIMARY KEY, ts timestamp)")
+    superuser.execute(f"INSERT INTO {name} (k, ts) VALUES (1, 999999999999999)")
+
+    with pytest.raises(DataError, match='column "ts"'):
+        superuser.execute(f"SELECT * FROM {name}")
+
+    assert superuser.execute(f"SELECT k FROM {name}").rows == [{"k": 1}]
+
+
 def test_table_is_described_with_its_user_types(superuser: Session, keyspace: str) -> None:
     superuser.execute(f"CREATE TYPE {keyspace}.place (name text, opened date)")
     superuser.execute(

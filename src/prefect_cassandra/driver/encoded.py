@@ -23,8 +23,8 @@ def value_encoder(prepared: Prepared, marker: int) -> Callable[[Any], bytes]:
 
     The function raises `DataError` when a value does not fit; null and unset are not its business.
     """
-    check = prepared._checks[marker]  # noqa: SLF001 -- one room; the checks are made once, there
-    serialize = prepared._serializers[marker]  # noqa: SLF001 -- the same
+    check = prepared.checks[marker]
+    serialize = prepared.serializers[marker]
     version = prepared.statement.protocol_version
 
     def encode(value: Any) -> bytes:
@@ -61,14 +61,13 @@ def encoded_request(
             (True, query_id, row) for row in rows
         ]
         statement = batch
-    request = session._finish(  # noqa: SLF001 -- one room: consistency, timestamp and kind, once
+    request = session.request_for(
         statement,
         prepared.cql,
         prepared,
-        consistency,
-        prepared.idempotent,
-        None,
-        timestamp,
+        consistency=consistency,
+        idempotent=True,
+        timestamp=timestamp,
     )
     request.rows = len(rows)
     return request

@@ -31,6 +31,8 @@ class Prepared:
         types: Their CQL types.
         kind: Whether it reads or writes.
         idempotent: Whether it looks safe to repeat.
+        checks: The check of each marker's values.
+        serializers: What turns a checked value into bytes, for each marker.
     """
 
     def __init__(self, cql: str, statement: Any, table: TableInfo | None = None) -> None:
@@ -45,11 +47,11 @@ class Prepared:
         self.types: tuple[CqlType, ...] = tuple(from_driver(column.type) for column in columns)
         keys = table.primary_key if table is not None else ()
         routing = set(statement.routing_key_indexes or ())
-        self._checks = [
+        self.checks = [
             checker(kind, key=index in routing or name in keys)
             for index, (name, kind) in enumerate(zip(self.names, self.types, strict=True))
         ]
-        self._serializers = [column.type.serialize for column in columns]
+        self.serializers = [column.type.serialize for column in columns]
 
     def __repr__(self) -> str:
         return f"Prepared({self.text!r})"
@@ -68,7 +70,7 @@ class Prepared:
         ordered = self._ordered(values, where)
         place = _Place(where)
         checked: list[Any] = []
-        for name, check, value in zip(self.names, self._checks, ordered, strict=True):
+        for name, check, value in zip(self.names, self.checks, ordered, strict=True):
             place.name = name
             checked.append(check(value, place))
         return checked
@@ -97,7 +99,7 @@ class Prepared:
     def _serialize(self, row: Sequence[Any], version: int) -> list[Any]:
         return [
             value if value is None or value is UNSET else serialize(value, version)
-            for serialize, value in zip(self._serializers, row, strict=True)
+            for serialize, value in zip(self.serializers, row, strict=True)
         ]
 
     def _ordered(self, values: Sequence[Any] | Mapping[str, Any], where: Where) -> Sequence[Any]:

@@ -170,7 +170,7 @@ class Session(MendingConnection):
             **options: See `Options`.
         """
         statement = prepared.batch(rows)
-        request = self._finish(statement, prepared.cql, prepared, **options)
+        request = self.request_for(statement, prepared.cql, prepared, **options)
         request.rows = len(rows)
         return request
 
@@ -178,7 +178,7 @@ class Session(MendingConnection):
         self, prepared: Prepared, values: Sequence[Any], **options: Unpack[Options]
     ) -> Request:
         """Return a request for one row, with values as `Prepared.check` returned them."""
-        return self._finish(prepared.bind(values), prepared.cql, prepared, **options)
+        return self.request_for(prepared.bind(values), prepared.cql, prepared, **options)
 
     def prepare(self, cql: str) -> Prepared:
         """Return `cql` prepared, from the cache unless its table has changed since.
@@ -240,19 +240,24 @@ class Session(MendingConnection):
             statement = SimpleStatement(cql)
         else:
             statement = prepared.bind(prepared.check(parameters))
-        return self._finish(statement, cql, prepared, **options)
+        return self.request_for(statement, cql, prepared, **options)
 
-    def _finish(  # noqa: PLR0913, PLR0917 -- the one place where a request gets all it needs
+    def request_for(  # noqa: PLR0913 -- the one place where a request gets all it needs
         self,
         statement: Any,
         cql: str,
-        prepared: Prepared | None,
+        prepared: Prepared | None = None,
+        *,
         consistency: str | None = None,
-        idempotent: bool | None = None,  # noqa: FBT001 -- one of `Options`
+        idempotent: bool | None = None,
         timeout: float | None = None,
         timestamp: int | None = None,
         fetch_size: int | None = None,
     ) -> Request:
+        """Return a request for one of the driver's statements; for use in this room only.
+
+        The other arguments are those of `Options`.
+        """
         kind = prepared.kind if prepared is not None else kind_of(cql)
         if idempotent is None:
             idempotent = prepared.idempotent if prepared is not None else looks_idempotent(cql)
