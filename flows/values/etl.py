@@ -30,6 +30,9 @@ HEADER = ["value"]
 LARGEST = 2**63 - 2  # one more still fits Cassandra's bigint
 RETRY_DELAYS = [1.0, 5.0, 15.0]  # seconds
 
+load = load_table.with_options(retries=3, retry_delay_seconds=RETRY_DELAYS)
+execute = cassandra_execute.with_options(retries=3, retry_delay_seconds=RETRY_DELAYS)
+
 
 class BadLineError(ValueError):
     """A line of the input is not what it must be; the message names file and line."""
@@ -131,7 +134,7 @@ def as_table(path: str, values: list[int], results: list[int]) -> pa.Table:
     )
 
 
-@flow(name="values", retries=1, retry_delay_seconds=10)
+@flow(name="values")
 def values(path: str, cluster: str = "values-demo", chunk_size: int = 1000) -> int:
     """Add one to every integer of a CSV file, into a file beside it and into Cassandra.
 
@@ -149,14 +152,9 @@ def values(path: str, cluster: str = "values-demo", chunk_size: int = 1000) -> i
     write_file(path, results)
 
     database = CassandraCluster.load(cluster)
-    load_table(database, TABLE, as_table(path, numbers, results))
+    load(database, TABLE, as_table(path, numbers, results))
     # The file may have been longer once: lines that it no longer has go too.
-    cassandra_execute(
-        database,
-        DELETE_REST,
-        [path, len(numbers) + 1],
-        idempotent=True,
-    )
+    execute(database, DELETE_REST, [path, len(numbers) + 1])
     return len(numbers)
 
 

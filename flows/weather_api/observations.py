@@ -34,6 +34,8 @@ ADD_CURSOR = (
 )
 RETRY_DELAYS = [5.0, 30.0]  # seconds
 
+load = load_table.with_options(retries=2, retry_delay_seconds=RETRY_DELAYS)
+
 
 def worth_a_retry(_task: object, _run: object, state: State[Any]) -> bool:
     """Say no to a payload that is wrong or a request that is refused: both would be so again."""
@@ -122,12 +124,13 @@ def weather_api(
     database = CassandraCluster.load(cluster)
     positions = read_cursor.map(unmapped(database), stations)
     frames = fetch.map(service, stations, positions, page_size)
-    loads = load_table.map(unmapped(database), TABLE, frames)
+    loads = load.map(unmapped(database), TABLE, frames)
     # Only a load that was acknowledged lets its cursor go on.
     cursors = advance_cursor.map(unmapped(database), stations, frames, loads)
-    # Every station comes to its end before the first error of one ends the run.
+    # Every station comes to its end before the first error, in the order of the stages, is raised.
     cursors.wait()
-    cursors.result()
+    for stage in (frames, loads, cursors):
+        stage.result()
     return {station: len(frame) for station, frame in zip(stations, frames.result(), strict=True)}
 
 

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterKey,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
 
 from flows.flights import source
 from flows.flights.load import flights
+from support.waiting import eventually
 
 if TYPE_CHECKING:
+    from tests.integration.flows.conftest import RunningPrefect
+
     from prefect_cassandra.driver.session import Session
 
 pytestmark = pytest.mark.usefixtures("deployed")
@@ -29,7 +41,7 @@ FEBRUARY = {
     "airports": 1_458,
     "airlines": 16,
 }
-ONLY_FEBRUARY = {
+FEBRUARY_ONLY = {
     **dict.fromkeys(
         ("by_origin_day", "by_tailnum", "weather_by_origin_day"),
         "WHERE day >= '2013-02-01' AND day <= '2013-02-28' ALLOW FILTERING",
@@ -65,7 +77,7 @@ def artifact(key: str) -> list[dict[str, Any]]:
 def test_every_row_is_in_cassandra_once(
     table: str, summaries: list[dict[str, dict[str, Any]]], superuser: Session
 ) -> None:
-    where = ONLY_FEBRUARY.get(table, "")
+    where = FEBRUARY_ONLY.get(table, "")
     counted = superuser.execute(
         f"SELECT count(*) AS rows FROM flights.{table} {where}",  # noqa: S608 -- names of ours
         timeout=60,
@@ -140,3 +152,53 @@ def test_delays_in_cassandra_are_those_of_the_flights_in_cassandra(superuser: Se
     assert stored is not None
     assert (stored["flights"], stored["cancelled"]) == (len(flown), len(flown) - len(delays))
     assert stored["mean_dep_delay"] == pytest.approx(sum(delays) / len(delays))
+
+
+MARCH = {"by_origin_day": 28_834, "by_tailnum": 28_834 - 240, "weather_by_origin_day": 2_227}
+
+
+def test_a_run_killed_in_mid_load_and_retried_ends_with_exact_counts(
+    deployed: RunningPrefect, superuser: Session
+) -> None:
+    run = run_deployment("flights/flights", parameters={"months": [3]}, timeout=0)
+    assert isinstance(run, FlowRun)
+    eventually(lambda: is_loading(run, "flights.by_tailnum"), within=120)
+    os.kill(int((now(run).infrastructure_pid or "").split(":")[-1]), signal.SIGKILL)
+    eventually(lambda: ended(run), within=60)
+    assert ended(run) == "CRASHED"
+    assert counted(superuser, "by_tailnum", 3) < MARCH["by_tailnum"]
+
+    deployed.run("flow-run", "retry", str(run.id))
+    eventually(lambda: ended(run) == "COMPLETED", within=180)
+    assert {table: counted(superuser, table, 3) for table in MARCH} == MARCH
+
+
+def now(run: FlowRun) -> FlowRun:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(run.id)
+
+
+def ended(run: FlowRun) -> str:
+    """Return the type of the state a run ended in, nothing while it goes on."""
+    state = now(run).state
+    return state.type.value if state is not None and state.is_final() else ""
+
+
+def is_loading(run: FlowRun, table: str) -> bool:
+    with get_client(sync_client=True) as client:
+        tasks = client.read_task_runs(
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+        )
+    return any(task.name == f"load {table}" and task.state_name == "Running" for task in tasks)
+
+
+def counted(superuser: Session, table: str, month: int) -> int:
+    """Count the rows of one month of 2013 in a table with a column `day`."""
+    row = superuser.execute(
+        f"SELECT count(*) AS rows FROM flights.{table} "  # noqa: S608 -- names of ours
+        "WHERE day >= ? AND day < ? ALLOW FILTERING",
+        [date(2013, month, 1), date(2013, month + 1, 1)],
+        timeout=60,
+    ).one()
+    assert row is not None
+    return int(row["rows"])
