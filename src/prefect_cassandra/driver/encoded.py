@@ -66,7 +66,7 @@ def encoded_request(
         prepared.cql,
         prepared,
         consistency=consistency,
-        idempotent=True,
+        idempotent=prepared.idempotent,
         timestamp=timestamp,
     )
     request.rows = len(rows)
