@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
@@ -178,12 +179,11 @@ def _read_csv(file: object) -> pa.Table:
 
 def _with_day(table: pa.Table) -> pa.Table:
     """Add the local date, put together from the columns `year`, `month` and `day`."""
-    number = pc.add(
-        pc.multiply(table["year"], 10_000),
-        pc.add(pc.multiply(table["month"], 100), table["day"]),
-    )
-    day = pc.strptime(number.cast(pa.string()), format="%Y%m%d", unit="s").cast(pa.date32())
-    return table.drop_columns("day").append_column("day", day)
+    parts = (table[name].to_numpy() for name in ("year", "month", "day"))
+    year, month, day = (part.astype(np.int64) for part in parts)
+    # Months since 1970 become the first of the month when they are read as days.
+    first = ((year - 1970) * 12 + month - 1).astype("datetime64[M]").astype("datetime64[D]")
+    return table.drop_columns("day").append_column("day", pa.array(first + (day - 1)))
 
 
 def _typed(table: pa.Table, types: dict[str, pa.DataType]) -> pa.Table:
