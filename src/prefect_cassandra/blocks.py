@@ -281,12 +281,7 @@ class CassandraCluster(DatabaseBlock):
         )
 
     def session(self) -> Session:
-        """Return the session that this process shares for this cluster; opened on first use.
-
-        Raises:
-            UnreachableError: No contact point answered.
-            AuthenticationError: The login was refused.
-        """
+        """Return the session that this process shares for this cluster; it connects when used."""
         # The driver and its event loop cost a quarter of a second to import: paid on first use.
         from prefect_cassandra.driver.sharing import shared_session  # noqa: PLC0415
 
@@ -451,12 +446,12 @@ class CassandraCluster(DatabaseBlock):
         await session.aexecute_many(operation, seq_of_parameters, **execution_kwargs)
 
     async def _asession(self) -> Session:
-        """Return the session; connecting takes place in a thread, since it blocks."""
+        """Return the session; a thread imports the driver, which takes a moment the first time."""
         return await asyncio.to_thread(self.session)
 
     def __enter__(self) -> Self:
         """Connect, so that a cluster out of reach is known before any work is done."""
-        self.session()
+        self.session().connect()
         return self
 
     def __exit__(self, *_args: object) -> None:
@@ -465,7 +460,8 @@ class CassandraCluster(DatabaseBlock):
 
     async def __aenter__(self) -> Self:
         """Connect, so that a cluster out of reach is known before any work is done."""
-        await self._asession()
+        session = await self._asession()
+        await asyncio.to_thread(session.connect)
         return self
 
     async def __aexit__(self, *_args: object) -> None:

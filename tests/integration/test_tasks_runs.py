@@ -1,0 +1,257 @@
+"""The tasks inside real flows, on a real node and a real Prefect server."""
+# ruff: noqa: S608 -- names of tables made here
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from prefect import flow, task, unmapped
+from prefect.cache_policies import INPUTS
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
+
+from prefect_cassandra import (
+    LoadReport,
+    acassandra_execute,
+    acassandra_query,
+    aload_table,
+    cassandra_execute,
+    cassandra_query,
+    load_table,
+)
+from prefect_cassandra.errors import ConfigurationError, DataError
+from support.blocks import cluster_block
+from support.prefect_server import prefect_server  # noqa: F401 -- a fixture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prefect_cassandra import CassandraCluster
+
+    from .conftest import RunningNode
+
+pytestmark = [
+    pytest.mark.usefixtures("prefect_server"),
+    # Prefect drops its connection to the server when the loop of an asynchronous flow ends; when the
+    # garbage collector meets the socket is a matter of luck.
+    pytest.mark.filterwarnings("ignore:.*socket:pytest.PytestUnraisableExceptionWarning"),
+]
+
+ROWS = [{"p": "a", "n": 1}, {"p": "a", "n": 2}]
+
+
+@pytest.fixture
+def cluster(node: RunningNode) -> CassandraCluster:
+    return cluster_block(node.config())
+
+
+@pytest.fixture
+def table(cluster: CassandraCluster, keyspace: str) -> str:
+    name = f"{keyspace}.numbers"
+    cluster.execute(f"CREATE TABLE {name} (p text, n int, PRIMARY KEY (p, n))")
+    return name
+
+
+def test_a_flow_loads_queries_and_executes(
+    cluster: CassandraCluster, table: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    @flow
+    def work() -> tuple[LoadReport, list[dict[str, Any]], pa.Table, bool | None, bool | None]:
+        report = load_table(cluster, table, ROWS)
+        query = f"SELECT p, n FROM {table} WHERE p = ?"
+        rows = cassandra_query(cluster, query, ["a"])
+        arrow = cassandra_query(cluster, query, ["none"], as_table=True)
+        insert = f"INSERT INTO {table} (p, n) VALUES (:p, :n)"
+        done = cassandra_execute(cluster, insert, {"p": "b", "n": 1})
+        applied = cassandra_execute(cluster, f"{insert} IF NOT EXISTS", {"p": "b", "n": 1})
+        return report, rows, arrow, done, applied
+
+    with caplog.at_level(logging.INFO, "prefect.task_runs"):
+        report, rows, arrow, done, applied = work()
+    assert (report.table, report.rows) == (table, 2)
+    assert rows == ROWS
+    assert arrow.schema == pa.schema([("p", pa.string()), ("n", pa.int32())])
+    assert arrow.num_rows == 0
+    assert (done, applied) == (None, False)
+    logged = [
+        record.getMessage() for record in caplog.records if record.name == "prefect.task_runs"
+    ]
+    assert any(line.startswith(f"{table}: 2 rows in ") for line in logged)
+    assert any(line.startswith("2 rows in ") for line in logged)
+    assert any(line.startswith("Not applied") for line in logged)
+
+
+async def test_an_asynchronous_flow_loads_queries_and_executes(
+    cluster: CassandraCluster, table: str
+) -> None:
+    @flow
+    async def work() -> tuple[LoadReport, list[dict[str, Any]], pa.Table, bool | None]:
+        report = await aload_table(cluster, table, pd.DataFrame(ROWS))
+        query = f"SELECT p, n FROM {table}"
+        rows = await acassandra_query(cluster, query, fetch_size=1)
+        arrow = await acassandra_query(cluster, query, as_table=True, fetch_size=1)
+        insert = f"INSERT INTO {table} (p, n) VALUES ('b', 1) IF NOT EXISTS"
+        return report, rows, arrow, await acassandra_execute(cluster, insert)
+
+    report, rows, arrow, applied = await work()
+    assert report.rows == 2
+    assert rows == arrow.to_pylist() == ROWS
+    assert applied is True
+
+
+async def test_blocking_tasks_work_inside_an_asynchronous_flow(
+    cluster: CassandraCluster, table: str
+) -> None:
+    @flow
+    async def work() -> int:
+        load_table(cluster, table, ROWS)
+        return len(cassandra_query(cluster, f"SELECT n FROM {table}"))
+
+    assert await work() == 2
+
+
+def test_runs_are_named_after_table_and_statement(
+    cluster: CassandraCluster, table: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    @flow
+    def work() -> None:
+        load_table(cluster, table, ROWS)
+        cassandra_query(cluster, f"SELECT n FROM {table}")
+
+    with caplog.at_level(logging.INFO, "prefect.task_runs"):
+        work()
+    names = {getattr(record, "task_run_name", None) for record in caplog.records}
+    assert names >= {f"load {table}", f"SELECT n FROM {table}"}
+
+
+def test_a_large_frame_and_an_iterator_pass_through_prefect_untouched(
+    cluster: CassandraCluster, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    monkeypatch.setattr("prefect_cassandra.tasks._refuse_spent_iterator", seen.append)
+
+    def batches() -> Iterator[pa.Table]:
+        for start in range(0, 30, 10):
+            yield pa.table({"p": ["b"] * 10, "n": range(start, start + 10)})
+
+    frame = pd.DataFrame({"p": ["a"] * 336_776, "n": range(336_776)})
+    generator = batches()
+
+    @flow
+    def work() -> tuple[int, int]:
+        # Only the way through Prefect is under test; the frame itself stays unwritten.
+        refused = load_table(cluster, f"{table}_missing", frame, return_state=True)
+        assert refused.is_failed()
+        return load_table(cluster, table, generator).rows, len(frame)
+
+    assert work() == (30, 336_776)
+    assert seen[0] is frame
+    assert seen[1] is generator
+
+
+def test_loads_run_side_by_side_on_threads(cluster: CassandraCluster, table: str) -> None:
+    parts = [pa.table({"p": [str(n)] * 200, "n": range(200)}) for n in range(4)]
+
+    @flow(task_runner=ThreadPoolTaskRunner(max_workers=4))
+    def work() -> int:
+        reports = load_table.map(unmapped(cluster), table, parts)
+        return sum(report.rows for report in reports.result())
+
+    assert work() == 800
+    assert cluster.fetch_all(f"SELECT COUNT(*) FROM {table}") == [(800,)]
+
+
+def test_loads_run_in_processes_of_their_own(cluster: CassandraCluster, table: str) -> None:
+    parts = [pa.table({"p": [str(n)] * 20, "n": range(20)}) for n in range(2)]
+    cluster.fetch_one("SELECT key FROM system.local")  # a live session, which must stay here
+
+    @flow(task_runner=ProcessPoolTaskRunner(max_workers=1))
+    def work() -> int:
+        reports = load_table.map(unmapped(cluster), table, parts)
+        return sum(report.rows for report in reports.result())
+
+    assert work() == 40
+    assert cluster.fetch_all(f"SELECT COUNT(*) FROM {table}") == [(40,)]
+
+
+def test_a_retry_refuses_an_iterator_that_was_read_already(
+    cluster: CassandraCluster, keyspace: str
+) -> None:
+    table = f"{keyspace}.late"
+
+    def batches() -> Iterator[pa.Table]:
+        yield pa.table({"p": ["b"]})
+        cluster.execute(f"CREATE TABLE IF NOT EXISTS {table} (p text PRIMARY KEY)")
+        raise RuntimeError("the source broke")
+
+    cluster.execute(f"CREATE TABLE {table} (p text PRIMARY KEY)")
+
+    @flow
+    def work(data: object) -> object:
+        return load_table.with_options(retries=1)(cluster, table, data, return_state=True)
+
+    with pytest.raises(ConfigurationError, match="read only once"):
+        work(batches()).result()  # type: ignore[attr-defined]
+    with pytest.raises(RuntimeError, match="the source broke"):
+        work(batches).result()  # type: ignore[attr-defined]
+
+
+def test_results_can_be_persisted_and_cached(cluster: CassandraCluster, table: str) -> None:
+    load_table.fn(cluster, table, ROWS)
+    cached = cassandra_query.with_options(cache_policy=INPUTS, persist_result=True)
+    calls: list[str] = []
+
+    @task(persist_result=True)
+    def passed_on(rows: list[dict[str, Any]], report: LoadReport) -> int:
+        calls.append("ran")
+        return len(rows) + report.rows
+
+    @flow(persist_result=True)
+    def work() -> tuple[int, str]:
+        report = load_table.with_options(persist_result=True)(cluster, table, ROWS)
+        state = cached(cluster, f"SELECT p, n FROM {table}", return_state=True)
+        again = cached(cluster, f"SELECT p, n FROM {table}", return_state=True)
+        assert state.result() == again.result() == ROWS
+        return passed_on(again.result(), report), again.name
+
+    assert work() == (4, "Cached")
+    assert calls == ["ran"]
+
+
+def test_rejected_rows_are_logged_and_listed_in_an_artifact(
+    cluster: CassandraCluster, table: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = [*ROWS, *({"p": None, "n": n} for n in range(12))]
+
+    @flow
+    def work() -> LoadReport:
+        return load_table(cluster, table, data, on_error="reject")
+
+    with caplog.at_level(logging.INFO, "prefect.task_runs"):
+        report = work()
+    assert (report.rows, report.rejected) == (2, 12)
+    warned = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert "Rejected row 2, column p: a key column needs a value" in warned
+    assert "and 2 more rows" in warned
+    key = "rejected-" + table.replace("_", "-").replace(".", "-")
+    with get_client(sync_client=True) as client:
+        (artifact,) = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+        )
+    assert "a key column needs a value" in str(artifact.data)
+
+
+def test_a_bad_row_fails_the_run_with_its_row_and_column(
+    cluster: CassandraCluster, table: str
+) -> None:
+    @flow
+    def work() -> object:
+        return load_table(cluster, table, [*ROWS, {"p": None, "n": 3}], return_state=True)
+
+    with pytest.raises(DataError, match="row 2, column p"):
+        work().result()  # type: ignore[attr-defined]
