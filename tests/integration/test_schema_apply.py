@@ -27,18 +27,16 @@ from support.schema import Ground
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from prefect_cassandra.driver.config import ClusterConfig
 
 
 @pytest.fixture
-def ground(node: Any, superuser: Session, tmp_path: Path) -> Iterator[Ground]:
+def ground(node: Any, superuser: Session, tmp_path: Path) -> Ground:
     made = Ground.make(node.config("superuser"), superuser, tmp_path)
     made.write("0001_first", "a", "b")
-    yield made
-    made.remove()
+    return made
 
 
 def everything(ground: Ground) -> dict[str, Any]:

@@ -14,25 +14,19 @@ from prefect_cassandra.schema.model import LEDGER, STATE
 from support.schema import Ground
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from prefect_cassandra.driver.session import Session
 
 GUARDRAIL = "drop_truncate_table_enabled"
 
 
 @pytest.fixture(scope="module")
-def ground(
-    node: Any, superuser: Session, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Ground]:
+def ground(node: Any, superuser: Session, tmp_path_factory: pytest.TempPathFactory) -> Ground:
     made = Ground.make(node.config("superuser"), superuser, tmp_path_factory.mktemp("schema"))
     made.write("0001_tables", "t")
     apply(made.config, made.installation)
     superuser.execute(made.say("INSERT INTO {keyspace}.t (k, v) VALUES (0, 'kept')"))
     superuser.execute("CREATE TABLE IF NOT EXISTS prefect_state.schema_test (k int PRIMARY KEY)")
-    yield made
-    superuser.execute("DROP TABLE prefect_state.schema_test")
-    made.remove()
+    return made
 
 
 def test_flow_role_reads_and_writes_its_own_keyspace(ground: Ground) -> None:

@@ -115,8 +115,3 @@ class Ground:
             "pause": pause,
         }
         return [sys.executable, "-m", "support.schema_runner", json.dumps(about)]
-
-    def remove(self) -> None:
-        self.superuser.execute(f"DROP KEYSPACE IF EXISTS {self.keyspace}")
-        for kind in ("flow", "reader"):
-            self.superuser.execute(f"DROP ROLE IF EXISTS {self.keyspace}_{kind}")
