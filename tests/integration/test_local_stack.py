@@ -65,6 +65,16 @@ def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -
     return value
 
 
+def can_listen(port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def port_options(ports: dict[str, int]) -> list[str]:
     return [text for name, port in ports.items() for text in (f"--{name}-port", str(port))]
 
@@ -153,9 +163,8 @@ class CommandLine:
         assert found.returncode == 1
         assert "Nothing is running" in found.stdout
         for port in PORTS.values():
-            with closing(socket.socket()) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(("127.0.0.1", port))
+            # The last thread of a process gives its sockets back after the process is gone.
+            until(lambda port=port: can_listen(port), f"port {port} to be free", 10.0)
 
 
 @pytest.fixture(scope="module")

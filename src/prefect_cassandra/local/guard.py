@@ -23,7 +23,7 @@ import psutil
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# Children inherit it, so a flow run carries it through its worker although no one wrote its pid down.
+# Children inherit it, so a flow run carries it through its worker although nobody noted its pid.
 MARK = "PREFECT_CASSANDRA_STACK"
 # The worker carries this beside the mark, and so do the flow runs it starts.
 BRANCH = "PREFECT_CASSANDRA_BRANCH"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect_cassandra.errors import ConfigurationError
-from prefect_cassandra.local import preflight, prefect_services
+from prefect_cassandra.local import prefect_services, preflight
 from prefect_cassandra.local.cassandra import CassandraConfig
 
 if TYPE_CHECKING:
@@ -152,6 +152,6 @@ def cache_folder() -> Path:
 
 
 def _settings() -> LocalSettings:
-    from prefect_cassandra.settings import LocalSettings
+    from prefect_cassandra.settings import LocalSettings  # noqa: PLC0415 -- imports all of Prefect
 
     return LocalSettings()

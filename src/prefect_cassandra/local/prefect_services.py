@@ -12,6 +12,7 @@ import sqlite3
 import sys
 import time
 from contextlib import closing, suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
@@ -99,7 +100,68 @@ def part_environment(folder: Path, port: int, base: Mapping[str, str]) -> dict[s
     }
 
 
-def server(folder: Path, port: int) -> Child:
+@dataclass
+class Services:
+    """The server and the worker of one stack.
+
+    Args:
+        folder: Data folder of the stack.
+        cache: Folder of downloads, where an empty database is kept for new folders.
+        port: Port of the server.
+        drain: Seconds that running flows get to end when the worker is asked to stop.
+    """
+
+    folder: Path
+    cache: Path
+    port: int
+    drain: float
+    server: Child = field(init=False)
+    worker: Child = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.server = _server(self.folder, self.port)
+        self.worker = _worker(self.folder, self.port, self.drain)
+
+    def start(
+        self, timeout: float, *, aborted: Callable[[], bool], on_ready: Callable[[Child], None]
+    ) -> None:
+        """Start both at once and return when the worker is seen online.
+
+        Args:
+            timeout: Seconds for each of them.
+            aborted: Asked again and again; true ends the start.
+            on_ready: Told of each when it is ready.
+
+        Raises:
+            LocalStackError: One of them ended or did not get ready in time.
+        """
+        home = self.folder / "prefect"
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        is_new = not (home / "prefect.db").exists()
+        if is_new:
+            copy_template(self.cache, home)
+        self.server.start()
+        self.worker.start()
+        what = f"answer on {api_url(self.port)}/ready"
+        wait_for(
+            lambda: is_server_ready(self.port), self.server, timeout, what=what, aborted=aborted
+        )
+        on_ready(self.server)
+        if is_new:
+            keep_template(home, self.cache)
+        since = time.time()
+        self.worker.say(GO)
+        wait_for(
+            lambda: is_worker_online(self.port, since),
+            self.worker,
+            timeout,
+            what="report to the server",
+            aborted=aborted,
+        )
+        on_ready(self.worker)
+
+
+def _server(folder: Path, port: int) -> Child:
     """Describe the server's process.
 
     The command is the one `prefect server start --background` builds for itself; started directly
@@ -121,14 +183,8 @@ def server(folder: Path, port: int) -> Child:
     )
 
 
-def worker(folder: Path, port: int, drain: float) -> Child:
-    """Describe the worker's process; it waits for the word `GO` once it has imported everything.
-
-    Args:
-        folder: Data folder of the stack.
-        port: Port of the server.
-        drain: Seconds that running flows get to end when the worker is asked to stop.
-    """
+def _worker(folder: Path, port: int, drain: float) -> Child:
+    """Describe the worker's process; it waits for the word `GO` once it has imported everything."""
     return Child(
         name="worker",
         command=[sys.executable, "-m", "prefect_cassandra.local.worker", str(drain)],
@@ -136,51 +192,6 @@ def worker(folder: Path, port: int, drain: float) -> Child:
         log=folder / "logs" / "worker.log",
         address=f"pool {POOL}",
     )
-
-
-def start_services(
-    the_server: Child,
-    the_worker: Child,
-    *,
-    folder: Path,
-    cache: Path,
-    port: int,
-    timeout: float,
-    aborted: Callable[[], bool],
-    on_ready: Callable[[Child], None],
-) -> None:
-    """Start server and worker together and return when the worker is seen online.
-
-    Raises:
-        LocalStackError: One of them ended or did not get ready in time.
-    """
-    home = folder / "prefect"
-    home.mkdir(parents=True, exist_ok=True)
-    is_new = not (home / "prefect.db").exists()
-    if is_new:
-        copy_template(cache, home)
-    the_server.start()
-    the_worker.start()
-    wait_for(
-        lambda: is_server_ready(port),
-        the_server,
-        timeout,
-        what=f"answer on {api_url(port)}/ready",
-        aborted=aborted,
-    )
-    on_ready(the_server)
-    if is_new:
-        keep_template(home, cache)
-    since = time.time()
-    the_worker.say(GO)
-    wait_for(
-        lambda: is_worker_online(port, since),
-        the_worker,
-        timeout,
-        what="report to the server",
-        aborted=aborted,
-    )
-    on_ready(the_worker)
 
 
 def request(

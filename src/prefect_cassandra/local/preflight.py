@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import shutil
 import socket
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +26,15 @@ _MIB = 1024 * 1024
 NODE_OVERHEAD = 600 * _MIB
 # Server, worker and one flow run, measured together.
 PREFECT_MEMORY = 600 * _MIB
-# Empty nodes with their commit log and the demo's tables, and the jars with their class-data archive.
+# A node with its commit log and the demo's tables; the jars with their class-data archive.
 NODE_DISK = 1024 * _MIB
 CACHE_DISK = 150 * _MIB
 
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 -- compared with, not bound to
+
+# A process on its way out keeps its ports for a moment in which nobody can tell whose they are.
+_PATIENCE = 3.0
+_PAUSE = 0.1
 
 # cgroup v1 writes "no limit" as the largest page-aligned number.
 _NO_LIMIT = 1 << 60
@@ -121,7 +126,12 @@ def check(needs: Needs) -> None:
         PortInUseError: A port is taken.
         ResourceError: An address, memory or disk is missing.
     """
-    found = problems(needs, look_around(needs))
+    deadline = time.monotonic() + _PATIENCE
+    facts = look_around(needs)
+    while "" in facts.busy.values() and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+        facts = look_around(needs)
+    found = problems(needs, facts)
     if not found:
         return
     first, *others = found

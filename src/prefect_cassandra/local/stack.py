@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -86,8 +85,7 @@ class Stack:
         self._report = report
         self._lock = FolderLock(config.data)
         self._guard: Child | None = None
-        self._server: Child | None = None
-        self._worker: Child | None = None
+        self._services: prefect_services.Services | None = None
         self._cassandra = Cassandra(cassandra_config(config))
         self._state = self._wanted_state()
         self._aborted = threading.Event()
@@ -145,9 +143,11 @@ class Stack:
     @property
     def parts(self) -> list[Part]:
         """Return what was started, in the order of their start."""
-        children = (self._guard, self._server, self._worker)
         started: list[Part] = [*self._cassandra.nodes]
-        started += [one for one in children if one is not None]
+        if self._guard is not None:
+            started.append(self._guard)
+        if self._services is not None:
+            started += [self._services.server, self._services.worker]
         return [one for one in started if one.pid is not None or one.ended()]
 
     # Start.
@@ -197,7 +197,7 @@ class Stack:
         write_state(self.config.data, self._state)
 
     def _end_leftovers(self) -> None:
-        """Name, then end, what an earlier stack left: its guard was killed too, or is not done yet."""
+        """Name, then end, what an earlier stack left: its guard died too, or is not done yet."""
 
         def name(one: MarkedProcess) -> None:
             self._report(
@@ -232,14 +232,17 @@ class Stack:
                     done, pending = wait(pending, _PAUSE, return_when=FIRST_EXCEPTION)
                     for future in done:
                         future.result()
-                    self.check()
-                    if self._aborted.is_set():
-                        raise LocalStackError("The start was called off.")
+                    self._check_start()
             except BaseException:
                 self._aborted.set()
                 # Ends whatever the other thread waits for, also a tool that runs for a moment only.
                 sweep(self.config.data, 0.0)
                 raise
+
+    def _check_start(self) -> None:
+        self.check()
+        if self._aborted.is_set():
+            raise LocalStackError("The start was called off.")
 
     def _start_cassandra(self) -> None:
         self._report(Event("cassandra", "starting"))
@@ -263,26 +266,15 @@ class Stack:
 
     def _start_prefect(self) -> None:
         config = self.config
-        self._server = prefect_services.server(config.data, config.server_port)
-        self._worker = prefect_services.worker(
-            config.data, config.server_port, config.drain_timeout
+        self._services = prefect_services.Services(
+            config.data, config.cache, config.server_port, config.drain_timeout
         )
-        began = time.monotonic()
         self._report(Event("server", "starting"))
         self._report(Event("worker", "starting"))
-
-        def ready(part: Child) -> None:
-            self._report(Event(part.name, "ready", part.address))
-
-        prefect_services.start_services(
-            self._server,
-            self._worker,
-            folder=config.data,
-            cache=config.cache,
-            port=config.server_port,
-            timeout=config.start_timeout,
+        self._services.start(
+            config.start_timeout,
             aborted=self._aborted.is_set,
-            on_ready=ready,
+            on_ready=lambda part: self._report(Event(part.name, "ready", part.address)),
         )
 
     # Run.
@@ -333,17 +325,23 @@ class Stack:
             steps.callback(self._dismiss_guard)
             steps.callback(self._sweep)
             steps.callback(self._stop_cassandra)
-            steps.callback(lambda: self._stop(self._server, self.config.stop_timeout))
-            steps.callback(self._end_flows)
+            steps.callback(self._stop_server)
+            steps.callback(self._stop_worker)
             self._write("stopping")
 
-    def _end_flows(self) -> None:
-        self._stop(self._worker, self.config.drain_timeout + _WORKER_GRACE)
-        # A worker that was killed leaves its flows; with the server still there they report their end.
+    def _stop_worker(self) -> None:
+        if self._services is None:
+            return
+        self._stop(self._services.worker, self.config.drain_timeout + _WORKER_GRACE)
+        # A killed worker leaves its flows; with the server still there they report their end.
         self._sweep(branch=prefect_services.WORKER_BRANCH)
 
-    def _stop(self, part: Child | None, timeout: float) -> None:
-        if part is None or not part.is_running():
+    def _stop_server(self) -> None:
+        if self._services is not None:
+            self._stop(self._services.server, self.config.stop_timeout)
+
+    def _stop(self, part: Child, timeout: float) -> None:
+        if not part.is_running():
             return
         self._report(Event(part.name, "stopping"))
         self._patiently(lambda: part.stop(timeout), part.kill)

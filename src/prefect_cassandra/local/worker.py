@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 # A laptop that was shut over a week-end wakes to a pile of scheduled runs.
 _RUNS_AT_ONCE = 10
-_PAUSE = 0.1
 
 
 class LocalWorker(ProcessWorker):
@@ -44,6 +43,8 @@ class LocalWorker(ProcessWorker):
         super().__init__(**options)
         self.is_draining = False
         self.running = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
 
     @classmethod
     def __dispatch_key__(cls) -> str | None:
@@ -62,10 +63,13 @@ class LocalWorker(ProcessWorker):
     ) -> ProcessWorkerResult:
         """Run one flow run, counted."""
         self.running += 1
+        self.idle.clear()
         try:
             return await super().run(flow_run, configuration, task_status)
         finally:
             self.running -= 1
+            if not self.running:
+                self.idle.set()
 
 
 async def make_pool(client: PrefectClient) -> None:
@@ -139,11 +143,10 @@ async def work(drain: float) -> None:
 
 async def _drain(worker: LocalWorker, seconds: float) -> None:
     worker.is_draining = True
-    deadline = asyncio.get_running_loop().time() + seconds
     if worker.running:
         _say(f"Waiting up to {seconds:.0f} s for {worker.running} running flow(s).")
-    while worker.running and asyncio.get_running_loop().time() < deadline:
-        await asyncio.sleep(_PAUSE)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(worker.idle.wait(), seconds)
 
 
 def _say(text: str) -> None:

@@ -46,7 +46,7 @@ def raising(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
     ],
 )
 def test_take_verbose_leaves_what_follows_the_dashes(
-    tokens: list[str], ours: list[str], verbose: bool
+    *, tokens: list[str], ours: list[str], verbose: bool
 ) -> None:
     assert take_verbose(tokens) == (ours, verbose)
 

@@ -56,7 +56,7 @@ def reap(process: subprocess.Popen[str]) -> int:
     ],
 )
 def test_next_signal_asks_once_then_kills(
-    asked: bool, overdue: bool, expected: signal.Signals | None
+    *, asked: bool, overdue: bool, expected: signal.Signals | None
 ) -> None:
     assert next_signal(asked=asked, overdue=overdue) == expected
 

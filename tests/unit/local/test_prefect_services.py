@@ -61,9 +61,10 @@ def test_environment_goes_around_proxies_for_the_loopback() -> None:
 
 def test_only_parts_carry_the_mark_and_only_the_worker_its_branch() -> None:
     assert MARK not in client_environment(FOLDER, 4200, {})
-    assert prefect_services.server(FOLDER, 4200).environment[MARK] == str(FOLDER)
-    assert BRANCH not in prefect_services.server(FOLDER, 4200).environment
-    assert prefect_services.worker(FOLDER, 4200, 1.0).environment[BRANCH] == "worker"
+    services = prefect_services.Services(FOLDER, FOLDER, 4200, 1.0)
+    assert services.server.environment[MARK] == str(FOLDER)
+    assert BRANCH not in services.server.environment
+    assert services.worker.environment[BRANCH] == "worker"
 
 
 def test_every_prefect_variable_is_one_that_prefect_knows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +180,7 @@ WORKER = '[{"name": "%s", "status": "%s", "last_heartbeat_time": "2026-11-21T10:
     ids=["online", "before this start", "offline", "somebody else's", "none", "no pool"],
 )
 def test_worker_is_online_when_it_was_heard_since_its_start(
-    api: tuple[int, dict[str, Any]], workers: str | None, since: float, expected: bool
+    *, api: tuple[int, dict[str, Any]], workers: str | None, since: float, expected: bool
 ) -> None:
     port, answers = api
     answers["/api/work_pools/local/workers/filter"] = workers

@@ -155,8 +155,10 @@ def group(root: Path, cgroup: str, files: dict[str, str]) -> Path:
         (
             "0::/pod/app\n",
             {
-                **{"pod/app/memory.max": "max\n", "pod/app/memory.current": "1\n"},
-                **{"pod/memory.max": "900\n", "pod/memory.current": "100\n"},
+                "pod/app/memory.max": "max\n",
+                "pod/app/memory.current": "1\n",
+                "pod/memory.max": "900\n",
+                "pod/memory.current": "100\n",
             },
             800,
         ),

@@ -120,7 +120,8 @@ def test_lock_names_the_process_that_holds_it(tmp_path: Path) -> None:
 
 def test_lock_is_free_again_after_its_holder_was_killed(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from prefect_cassandra.local.state import FolderLock;"
+        "import sys; from pathlib import Path;"
+        "from prefect_cassandra.local.state import FolderLock;"
         "lock = FolderLock(Path(sys.argv[1])); lock.acquire(); print('held', flush=True); input()"
     )
     with subprocess.Popen(

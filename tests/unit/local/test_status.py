@@ -34,7 +34,7 @@ GONE = replace(ALIVE, alive=False)
     ],
 )
 def test_judge(
-    phase: Phase, parts: list[PartStatus], supervised: bool, others: int, verdict: Verdict
+    *, phase: Phase, parts: list[PartStatus], supervised: bool, others: int, verdict: Verdict
 ) -> None:
     state = replace(STATE, phase=phase)
     assert judge(state, parts, supervised=supervised, others=others) == verdict
