@@ -14,9 +14,9 @@ from prefect.settings import get_current_settings
 from pydantic import SecretStr, ValidationError
 
 from prefect_cassandra.blocks import CassandraCluster, CassandraCredentials, CassandraTls
-from support.prefect_server import prefect_server  # noqa: F401 -- a fixture
+from support.prefect_server import DROPPED_SOCKETS, prefect_server  # noqa: F401 -- a fixture
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+pytestmark = [pytest.mark.usefixtures("prefect_server"), DROPPED_SOCKETS]
 
 SECRET = "correct horse battery staple"
 
@@ -36,7 +36,8 @@ def test_prefect_finds_the_blocks_through_their_entry_point() -> None:
     assert loaded["prefect_cassandra"].CassandraCluster is CassandraCluster  # type: ignore[union-attr]
 
 
-def test_prefect_registers_the_blocks_from_the_command_line() -> None:
+@pytest.mark.parametrize("module", ["prefect_cassandra", "prefect_cassandra.blocks"])
+def test_prefect_registers_the_blocks_from_the_command_line(module: str) -> None:
     api = str(get_current_settings().api.url)
     command = [
         sys.executable,
@@ -45,7 +46,7 @@ def test_prefect_registers_the_blocks_from_the_command_line() -> None:
         "block",
         "register",
         "-m",
-        "prefect_cassandra.blocks",
+        module,
     ]
     done = subprocess.run(
         command,

@@ -26,7 +26,7 @@ from prefect_cassandra import (
 )
 from prefect_cassandra.errors import ConfigurationError, DataError
 from support.blocks import cluster_block
-from support.prefect_server import prefect_server  # noqa: F401 -- a fixture
+from support.prefect_server import DROPPED_SOCKETS, prefect_server  # noqa: F401 -- a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,12 +35,7 @@ if TYPE_CHECKING:
 
     from .conftest import RunningNode
 
-pytestmark = [
-    pytest.mark.usefixtures("prefect_server"),
-    # Prefect drops its connection to the server when the loop of an asynchronous flow ends; when the
-    # garbage collector meets the socket is a matter of luck.
-    pytest.mark.filterwarnings("ignore:.*socket:pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.usefixtures("prefect_server"), DROPPED_SOCKETS]
 
 ROWS = [{"p": "a", "n": 1}, {"p": "a", "n": 2}]
 
