@@ -90,9 +90,7 @@ class LocalSettings(PrefectBaseSettings):
         description="Java heap of each node. 512M holds the demo with room; 256M is enough for tests.",
     )
     cql_port: int = Field(default=9042, gt=0, lt=65536, description="Port for CQL on each node.")
-    storage_port: int = Field(
-        default=7000, gt=0, lt=65536, description="Port between the nodes."
-    )
+    storage_port: int = Field(default=7000, gt=0, lt=65536, description="Port between the nodes.")
     jmx_port: int = Field(
         default=7199,
         gt=0,
@@ -109,4 +107,12 @@ class LocalSettings(PrefectBaseSettings):
     )
     stop_timeout: float = Field(
         default=60.0, gt=0, description="Seconds one part may take to drain before it is killed."
+    )
+    drain_timeout: float = Field(
+        default=10.0,
+        ge=0,
+        description=(
+            "Seconds that running flows get to end when the stack is stopped; then they are told "
+            "to stop and report themselves as crashed."
+        ),
     )

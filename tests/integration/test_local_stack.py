@@ -86,6 +86,7 @@ class CommandLine:
     folder: Path
     out: Path
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    cut_short: str = ""
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command, *options = arguments
@@ -112,6 +113,7 @@ class CommandLine:
                 stdout=stdout,
                 stderr=stderr,
                 start_new_session=True,
+                env={**os.environ, "PREFECT_INTEGRATIONS_CASSANDRA_LOCAL_DRAIN_TIMEOUT": "2"},
             )
         self.started.append(process)
         until(lambda: process.poll() is not None or "The stack is up" in self.data, "up")
@@ -232,6 +234,9 @@ def test_up_runs_everything_and_an_interrupt_ends_everything(
     assert f"127.0.0.1:{PORTS['cql']}" in busy.stderr
     assert f"pid {local.pid_of('node1')}" in busy.stderr
 
+    sign = tmp_path / "started"
+    local.cut_short = local.start_flow("endless", started=str(sign))
+    until(sign.exists, "the flow to start", 90.0)
     supervisor.send_signal(signal.SIGINT)
     assert supervisor.wait(PATIENCE) == 130
     order = re.findall(r"^(\w+) stopped", local.messages, re.MULTILINE)
@@ -239,10 +244,16 @@ def test_up_runs_everything_and_an_interrupt_ends_everything(
     local.assert_nothing_left()
 
 
+# The order of the tests is the history of one folder.
+
+
 def test_a_killed_worker_takes_the_stack_down_and_its_flow_with_it(
     local: CommandLine, flows: Path, tmp_path: Path
 ) -> None:
     supervisor = local.up()
+    before = local.api("GET", f"/flow_runs/{local.cut_short}")["state"]
+    assert before["type"] == "CRASHED"
+    assert "stack ended" not in before["message"], "it was to report its own end, in time"
     deploy(local, flows)
     sign = tmp_path / "started"
     run = local.start_flow("endless", started=str(sign))

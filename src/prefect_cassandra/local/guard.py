@@ -62,6 +62,11 @@ def mark_of(folder: Path) -> str:
     return str(folder.resolve())
 
 
+def unmarked(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for a process that outlives, or does not belong to, the stack."""
+    return {name: value for name, value in environment.items() if name not in {MARK, BRANCH}}
+
+
 def find_marked(folder: Path, *, branch: str = "") -> list[MarkedProcess]:
     """List the running processes that carry the mark of `folder`, oldest first.
 

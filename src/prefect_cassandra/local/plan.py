@@ -51,7 +51,7 @@ class StackConfig:
     server_port: int
     start_timeout: float
     stop_timeout: float
-    drain_timeout: float = 10.0
+    drain_timeout: float
 
     def __post_init__(self) -> None:
         if self.nodes not in _NODE_COUNTS:

@@ -18,7 +18,7 @@ from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from prefect_cassandra.local.guard import BRANCH, MARK, mark_of
+from prefect_cassandra.local.guard import BRANCH, MARK, mark_of, unmarked
 from prefect_cassandra.local.parts import Child, wait_for
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def client_environment(folder: Path, port: int, base: Mapping[str, str]) -> dict
     """
     kept = {
         name: value
-        for name, value in base.items()
+        for name, value in unmarked(base).items()
         if not name.startswith("PREFECT_") or name.startswith(_KEPT_PREFIXES)
     }
     return kept | {

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from prefect_cassandra.errors import LocalStackError
 from prefect_cassandra.local import prefect_services, preflight
 from prefect_cassandra.local.cassandra import Cassandra
-from prefect_cassandra.local.guard import FAREWELL, sweep
+from prefect_cassandra.local.guard import FAREWELL, sweep, unmarked
 from prefect_cassandra.local.jars import read_lock
 from prefect_cassandra.local.parts import Child, Part, crash
 from prefect_cassandra.local.plan import StackConfig, cassandra_config, needs_of
@@ -212,12 +212,12 @@ class Stack:
             )
 
     def _start_guard(self) -> None:
-        environment = {"PATH": os.environ.get("PATH", ""), "PYTHONUNBUFFERED": "1"}
         command = [sys.executable, "-m", "prefect_cassandra.local.guard"]
         self._guard = Child(
             name="guard",
             command=[*command, str(self.config.data), str(_GUARD_GRACE)],
-            environment=environment,
+            # Without the mark: it must not end itself.
+            environment=unmarked(os.environ),
             log=self.config.data / "logs" / "guard.log",
         )
         self._guard.start()

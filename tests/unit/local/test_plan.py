@@ -29,6 +29,7 @@ def config(**changes: Any) -> StackConfig:
         "server_port": 4200,
         "start_timeout": 1.0,
         "stop_timeout": 1.0,
+        "drain_timeout": 1.0,
     }
     return StackConfig(**{**values, **changes})
 

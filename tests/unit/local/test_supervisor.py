@@ -35,6 +35,7 @@ def config(tmp_path: Path) -> StackConfig:
         server_port=4,
         start_timeout=5.0,
         stop_timeout=6.0,
+        drain_timeout=7.0,
     )
 
 
