@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import uuid
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,11 +14,13 @@ import pytest
 from prefect_cassandra.driver.session import Session
 from prefect_cassandra.driver.sharing import close_sessions
 from prefect_cassandra.local.cassandra import Cassandra, CassandraConfig
+from prefect_cassandra.local.guard import FAREWELL
 from prefect_cassandra.settings import LocalSettings
 from support.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from prefect_cassandra.driver.config import ClusterConfig
 
@@ -43,9 +48,21 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
         jmx_port=jmx,
         heap="256M",
     )
-    with Cassandra(config) as cassandra:
+    with guarded(config.data_folder), Cassandra(config) as cassandra:
         yield RunningNode(cassandra)
         close_sessions()
+
+
+@contextmanager
+def guarded(folder: Path) -> Iterator[None]:
+    """End what runs for `folder` even if this test run is killed and cleans up nothing."""
+    command = [sys.executable, "-m", "prefect_cassandra.local.guard", str(folder), "5"]
+    # A session of its own: Ctrl-C and a killed process group must not end it with the tests.
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as guard:
+        try:
+            yield
+        finally:
+            guard.communicate(FAREWELL)
 
 
 @pytest.fixture(scope="session")
