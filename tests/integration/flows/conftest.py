@@ -60,20 +60,11 @@ class RunningPrefect:
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPrefect]:
     """The local stack's server and worker, in a folder of their own; flows here report to them."""
     folder, (port,) = tmp_path_factory.mktemp("prefect"), free_ports(1)
-    server = prefect_services.server(folder, port)
-    worker = prefect_services.worker(folder, port, drain=5.0)
+    cache = LocalSettings().cache_folder
+    services = prefect_services.Services(folder, cache, port, drain=5.0)
     home = folder / "prefect"
     try:
-        prefect_services.start_services(
-            server,
-            worker,
-            folder=folder,
-            cache=LocalSettings().cache_folder,
-            port=port,
-            timeout=PATIENCE,
-            aborted=lambda: False,
-            on_ready=lambda _: None,
-        )
+        services.start(PATIENCE, aborted=lambda: False, on_ready=lambda _: None)
         with temporary_settings(
             {
                 PREFECT_API_URL: prefect_services.api_url(port),
@@ -83,8 +74,8 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPre
         ):
             yield RunningPrefect(folder, port)
     finally:
-        worker.stop(30.0)
-        server.stop(30.0)
+        services.worker.stop(30.0)
+        services.server.stop(30.0)
 
 
 @pytest.fixture(scope="session")
