@@ -121,7 +121,7 @@ def tls_port(tmp_path: Path) -> Iterator[int]:
 
 
 def connect_over_tls(port: int, tls: Tls) -> UnreachableError:
-    config = ClusterConfig(("127.0.0.1",), port=port, tls=tls, connect_timeout=2)
+    config = ClusterConfig(("127.0.0.1",), port=port, tls=tls, connect_timeout=1)
     with pytest.raises(UnreachableError) as caught:
         open_link(config, clock)
     return caught.value
