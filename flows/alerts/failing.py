@@ -6,6 +6,7 @@ to fail, so that an alert channel can be tried without breaking anything.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -18,6 +19,9 @@ from prefect.utilities.urls import url_for
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
+
+# httpx writes every address it asks into the log at level INFO, and this one is a secret.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 WEBHOOK_BLOCK = "alerts-webhook"
 TIMEOUT = 10.0  # seconds

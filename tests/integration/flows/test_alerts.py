@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +51,7 @@ def test_a_run_that_fails_is_told_once(webhook: LoopbackServer) -> None:
 def test_the_address_can_be_a_secret(
     webhook: LoopbackServer, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     Secret(value=f"{webhook.url}{ADDRESS}").save(WEBHOOK_BLOCK, overwrite=True)
     assert failing(return_state=True).is_failed()
     assert only_alert(webhook)["state"] == "Failed"
