@@ -108,6 +108,7 @@ def test_reader_role_reads_and_cannot_write(ground: Ground) -> None:
     for statement in (
         "INSERT INTO {keyspace}.t (k) VALUES (2)",
         "DELETE FROM {keyspace}.t WHERE k = 0",
+        "TRUNCATE {keyspace}.t",
     ):
         with pytest.raises(PermissionDeniedError, match="no MODIFY permission"):
             reader.execute(ground.say(statement))

@@ -141,14 +141,16 @@ def _resolve(target: Target) -> tuple[ClusterConfig, Installation]:
 
 def _local(target: Target) -> tuple[ClusterConfig, str, Path]:
     """Take what is not given from the stack that runs on this machine."""
-    from prefect_cassandra.local.plan import cache_folder, data_folder
+    from prefect_cassandra.local.plan import data_folder
     from prefect_cassandra.local.project import environment_of
     from prefect_cassandra.local.supervisor import require_running
     from prefect_cassandra.local.tools import cassandra_of
 
     folder = data_folder(target.data)
     state = require_running(folder)
-    config = cassandra_of(folder, state, cache_folder()).cluster_config("superuser")
+    # Only the addresses are wanted: no jar is looked at, so the folder of downloads does not
+    # matter, and asking the settings for it would import Prefect.
+    config = cassandra_of(folder, state, folder).cluster_config("superuser")
     return config, environment_of(state.nodes), folder / "secrets"
 
 

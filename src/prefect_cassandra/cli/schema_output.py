@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from prefect_cassandra.schema import Applied, Plan, Status
 
+_WIDE = 250
 _COLOURS = {
     "applied": "green",
     "ok": "green",
@@ -68,6 +69,9 @@ def show_status(status: Status, output: str) -> None:
         _json({"ok": status.ok, **asdict(status)})
         return
     console = data()
+    if not console.is_terminal:
+        # A file or a pipe has no width; folding names there would hide them from grep.
+        console.width = _WIDE
     for table in (_keyspaces(status), _migrations(status), _roles(status)):
         console.print(table)
         console.print()
