@@ -164,9 +164,14 @@ class Stack:
         self.config.data.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock.acquire()
         try:
-            check_fits(self.config.data, read_state(self.config.data), self._state)
+            self._check_folder()
             self._end_leftovers()
             preflight.check(needs_of(self.config))
+        except BaseException:
+            # Nothing of ours has begun, and what the folder says of itself stays.
+            self._lock.release()
+            raise
+        try:
             self._write("starting")
             self._start_guard()
             self._start_parts()
@@ -174,6 +179,12 @@ class Stack:
         except BaseException:
             self.down()
             raise
+
+    def _check_folder(self) -> None:
+        found = read_state(self.config.data)
+        # After a start that failed before any node wrote, everything may still be chosen anew.
+        if (self.config.data / "node1" / "data").exists():
+            check_fits(self.config.data, found, self._state)
 
     def _wanted_state(self) -> StackState:
         config = self.config
