@@ -218,12 +218,12 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
     In data from pandas NaN is a missing value; in Arrow data only null is missing.
 
     Args:
-        cluster: Where to.
+        cluster: Where to. In `.map` give `unmapped(cluster)`: Prefect would take a block apart.
         table: `keyspace.table`, or a table of the cluster's `keyspace`.
         data: A pyarrow table, batch or reader, a pandas frame, a list of dicts, anything with
             `__arrow_c_stream__`, an iterator of these, or a function that returns one of these.
             A task with retries needs the function instead of an iterator, which can be read only
-            once. Prefect walks through lists of dicts item by item; beyond 10,000 rows use a table.
+            once. Prefect walks through lists of dicts value by value: 10,000 rows cost seconds.
         mode: What a missing value does: `unset` leaves the stored cell as it is, `null` deletes it.
         consistency: Consistency level instead of the cluster's.
         in_flight: Most requests unanswered at one time; the setting when absent.
