@@ -92,6 +92,13 @@ class CassandraCredentials(CredentialsBlock):
     _logo_url: ClassVar[HttpUrl | None] = _LOGO
     _documentation_url: ClassVar[HttpUrl | None] = _ABOUT_BLOCKS
 
+    if TYPE_CHECKING:
+        # Prefect's types leave open whether the result must be awaited; in a blocking flow it must
+        # not, and an asynchronous one has `aload`.
+        @classmethod
+        def load(cls, name: str, *args: Any, **kwargs: Any) -> Self:
+            """Load the block that was saved under a name."""
+
     username: str | None = Field(default=None, description="Name of the database role.")
     password: SecretStr | None = Field(
         default=None, description="Password of the role; kept encrypted by the Prefect server."
@@ -188,6 +195,12 @@ class CassandraCluster(DatabaseBlock):
     _block_type_slug: ClassVar[str | None] = "cassandra-cluster"
     _logo_url: ClassVar[HttpUrl | None] = _LOGO
     _documentation_url: ClassVar[HttpUrl | None] = _ABOUT_BLOCKS
+
+    if TYPE_CHECKING:
+
+        @classmethod
+        def load(cls, name: str, *args: Any, **kwargs: Any) -> Self:
+            """Load the block that was saved under a name."""
 
     contact_points: list[str] = Field(
         default_factory=list,

@@ -1,13 +1,14 @@
 """Every setting of this package; nothing else reads the environment.
 
 Settings come, in this order, from `PREFECT_INTEGRATIONS_CASSANDRA_*` variables, a `.env` file,
-`prefect.toml` (`[integrations.cassandra]`), `pyproject.toml` (`[tool.prefect.integrations.cassandra]`)
-and the active Prefect profile: Prefect's own rules.
+`prefect.toml` (`[integrations.cassandra]`), `pyproject.toml`
+(`[tool.prefect.integrations.cassandra]`) and the active Prefect profile: Prefect's own rules.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from prefect.settings.base import PrefectBaseSettings, build_settings_config
 from pydantic import Field
@@ -17,14 +18,14 @@ _PATH = ("integrations", "cassandra")
 
 
 def _user_folder(kind: str) -> Path:
-    """Return the folder the XDG base directory specification names for `kind`, without the variable."""
+    """Return the folder the XDG specification names for `kind`, without looking at its variable."""
     return Path.home() / {"cache": ".cache", "data": ".local/share"}[kind] / "prefect-cassandra"
 
 
 class DriverSettings(PrefectBaseSettings):
     """How sessions behave: `PREFECT_INTEGRATIONS_CASSANDRA_DRIVER_*`."""
 
-    model_config: SettingsConfigDict = build_settings_config((*_PATH, "driver"))
+    model_config: ClassVar[SettingsConfigDict] = build_settings_config((*_PATH, "driver"))
 
     request_timeout: float = Field(
         default=20.0,
@@ -40,7 +41,7 @@ class DriverSettings(PrefectBaseSettings):
     retry_attempts: int = Field(
         default=5,
         ge=0,
-        description="Times one request is sent again after an error that a repeat can mend; 0 never.",
+        description="Times one request is sent again after an error a repeat can mend; 0 never.",
     )
     retry_backoff: float = Field(
         default=0.1,
@@ -67,11 +68,11 @@ class DriverSettings(PrefectBaseSettings):
 class LocalSettings(PrefectBaseSettings):
     """The stack on one machine: `PREFECT_INTEGRATIONS_CASSANDRA_LOCAL_*`."""
 
-    model_config: SettingsConfigDict = build_settings_config((*_PATH, "local"))
+    model_config: ClassVar[SettingsConfigDict] = build_settings_config((*_PATH, "local"))
 
     data_folder: Path = Field(
         default_factory=lambda: _user_folder("data") / "local",
-        description="Folder of the nodes' data, the Prefect database, logs and generated credentials.",
+        description="Folder of the nodes' data, Prefect's database, logs and generated credentials.",
     )
     cache_folder: Path = Field(
         default_factory=lambda: _user_folder("cache"),
@@ -87,7 +88,7 @@ class LocalSettings(PrefectBaseSettings):
     heap: str = Field(
         default="512M",
         pattern=r"^\d+[MG]$",
-        description="Java heap of each node. 512M holds the demo with room; 256M is enough for tests.",
+        description="Java heap of each node. 512M holds the demo; 256M is enough for tests.",
     )
     cql_port: int = Field(default=9042, gt=0, lt=65536, description="Port for CQL on each node.")
     storage_port: int = Field(default=7000, gt=0, lt=65536, description="Port between the nodes.")
@@ -103,7 +104,7 @@ class LocalSettings(PrefectBaseSettings):
     start_timeout: float = Field(
         default=180.0,
         gt=0,
-        description="Seconds one part of the stack may take to answer; a busy laptop needs minutes.",
+        description="Seconds a part of the stack may take to answer; a busy laptop needs minutes.",
     )
     stop_timeout: float = Field(
         default=60.0, gt=0, description="Seconds one part may take to drain before it is killed."
