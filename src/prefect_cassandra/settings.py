@@ -72,7 +72,7 @@ class LocalSettings(PrefectBaseSettings):
 
     data_folder: Path = Field(
         default_factory=lambda: _user_folder("data") / "local",
-        description="Folder of the nodes' data, Prefect's database, logs and generated credentials.",
+        description="Folder of the nodes' data, Prefect's database, logs and credentials.",
     )
     cache_folder: Path = Field(
         default_factory=lambda: _user_folder("cache"),
