@@ -137,10 +137,15 @@ class CommandLine:
         return int(pid)
 
     def api(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        answer = prefect_services.request(PORTS["server"], method, f"/api{path}", body)
-        assert answer is not None
-        assert answer[0] < 300, answer
-        return answer[1]
+        def ask() -> tuple[int, Any] | None:
+            answer = prefect_services.request(PORTS["server"], method, f"/api{path}", body)
+            assert answer is not None
+            # Prefect's answer when SQLite is busy; its own client asks again as well.
+            return None if answer[0] == 503 else answer
+
+        code, content = until(ask, f"{method} {path}", 30.0)
+        assert code < 300, content
+        return content
 
     def start_flow(self, name: str, **parameters: Any) -> str:
         deployment = self.api("GET", f"/deployments/name/{name}/{name}")

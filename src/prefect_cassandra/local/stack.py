@@ -46,8 +46,9 @@ __all__ = ["Event", "Stack", "StackConfig"]
 
 _PAUSE = 0.1
 _WATCH_EVERY = 0.5
-# Beyond the time that running flows get: for the worker to say goodbye to the server.
-_WORKER_GRACE = 10.0
+# Beyond the time that running flows get: for their last words and the worker's.
+_WORKER_GRACE = 25.0
+_LEFTOVER_GRACE = 10.0
 _GUARD_GRACE = 20.0
 _DOWNLOAD_STEPS = 10
 
@@ -114,11 +115,11 @@ class Stack:
         files = self._cassandra.tls_files
         return files.ca if files else None
 
-    def cluster_config(self, role: str = "superuser") -> ClusterConfig:
+    def cluster_config(self, role: str | None = "superuser") -> ClusterConfig:
         """Return how a driver session reaches the nodes.
 
         Args:
-            role: Folder under `secrets` with the login.
+            role: Folder under `secrets` with the login, None for no login.
         """
         return self._cassandra.cluster_config(role)
 
@@ -382,7 +383,7 @@ class Stack:
 
         sweep(
             self.config.data,
-            _WORKER_GRACE,
+            _LEFTOVER_GRACE,
             branch=branch,
             hurry=self._hurry.is_set,
             on_found=name,
@@ -391,7 +392,7 @@ class Stack:
     def _dismiss_guard(self) -> None:
         if self._guard is not None:
             self._guard.say(FAREWELL, last=True)
-            self._guard.stop(_WORKER_GRACE)
+            self._guard.stop(_LEFTOVER_GRACE)
 
     def _forget(self) -> None:
         self._state = self._state.stopped()

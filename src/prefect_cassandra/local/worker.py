@@ -8,9 +8,11 @@ lets running flows end instead of ending them.
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect.client.orchestration import PrefectClient, get_client
@@ -27,13 +29,22 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.states import Crashed
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
-from prefect_cassandra.local.prefect_services import GO, POOL, QUEUES, WORKER_NAME
+from prefect_cassandra.local.guard import MARK, find_marked
+from prefect_cassandra.local.prefect_services import (
+    GO,
+    POOL,
+    QUEUES,
+    WORKER_BRANCH,
+    WORKER_NAME,
+)
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
 
 # A laptop that was shut over a week-end wakes to a pile of scheduled runs.
 _RUNS_AT_ONCE = 10
+# For a flow that was told to stop: its tasks end, it reports its state, Python exits.
+_LAST_WORDS = 15.0
 
 
 class LocalWorker(ProcessWorker):
@@ -77,7 +88,14 @@ async def make_pool(client: PrefectClient) -> None:
     template = ProcessWorker.get_default_base_job_template()
     with suppress(ObjectAlreadyExists):
         await client.create_work_pool(
-            WorkPoolCreate(name=POOL, type="process", base_job_template=template)
+            WorkPoolCreate(
+                name=POOL,
+                type="process",
+                base_job_template=template,
+                # Not as the worker's own limit: that ends the worker when a crashed run is retried
+                # before its process has been tidied up ("this borrower is already holding ...").
+                concurrency_limit=_RUNS_AT_ONCE,
+            )
         )
     existing = {queue.name for queue in await client.read_work_queues(work_pool_name=POOL)}
     for name in QUEUES:
@@ -110,8 +128,8 @@ async def work(drain: float) -> None:
     """Poll until asked to stop, then let running flows end.
 
     Args:
-        drain: Seconds that running flows get. A flow that is not done then gets SIGTERM from
-            Prefect and reports itself as crashed.
+        drain: Seconds that running flows get. A flow that is not done then gets SIGTERM, on which
+            it reports itself as crashed.
     """
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -124,7 +142,6 @@ async def work(drain: float) -> None:
     worker = LocalWorker(
         name=WORKER_NAME,
         work_pool_name=POOL,
-        limit=_RUNS_AT_ONCE,
         heartbeat_interval_seconds=10,
         create_pool_if_not_found=False,
     )
@@ -147,6 +164,14 @@ async def _drain(worker: LocalWorker, seconds: float) -> None:
         _say(f"Waiting up to {seconds:.0f} s for {worker.running} running flow(s).")
     with suppress(TimeoutError):
         await asyncio.wait_for(worker.idle.wait(), seconds)
+        return
+    # Stopping Prefect's worker would kill them: anyio kills the children of a cancelled task.
+    for one in find_marked(Path(os.environ[MARK]), branch=WORKER_BRANCH):
+        _say(f"Telling a flow to stop: {one.describe()}")
+        with suppress(ProcessLookupError):
+            os.kill(one.pid, signal.SIGTERM)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(worker.idle.wait(), _LAST_WORDS)
 
 
 def _say(text: str) -> None:
