@@ -1,22 +1,30 @@
-"""What every integration test stands on: one real node for the whole run."""
+"""What every integration test stands on: one real node, one Prefect server, one worker."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import uuid
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from prefect.context import _temporary_global_settings_context, get_settings_context
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    PREFECT_LOCAL_STORAGE_PATH,
+    PREFECT_SERVER_DATABASE_CONNECTION_URL,
+    temporary_settings,
+)
 
 from prefect_cassandra.driver.session import Session
 from prefect_cassandra.driver.sharing import close_sessions
-from prefect_cassandra.local.cassandra import Cassandra, CassandraConfig
-from prefect_cassandra.local.guard import FAREWELL
-from prefect_cassandra.settings import LocalSettings
+from prefect_cassandra.local.plan import StackConfig
+from prefect_cassandra.local.project import deploy
+from prefect_cassandra.local.stack import Stack
 from support.ports import free_ports
+from support.snippets import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,45 +32,94 @@ if TYPE_CHECKING:
 
     from prefect_cassandra.driver.config import ClusterConfig
 
+PATIENCE = 240.0
+
 
 @dataclass(frozen=True)
 class RunningNode:
     """The node of this run."""
 
-    cassandra: Cassandra
+    stack: Stack
 
     def config(self, role: str | None = "superuser") -> ClusterConfig:
         """Return how to connect as `role`, whose secret is in the node's secrets folder."""
-        return self.cassandra.cluster_config(role)
+        return self.stack.cluster_config(role)
+
+
+@dataclass(frozen=True)
+class RunningPrefect:
+    """The server of this run, with the pool `local`, and its worker."""
+
+    stack: Stack
+
+    @property
+    def folder(self) -> Path:
+        """Return the data folder, which holds the logs."""
+        return self.stack.config.data
+
+    def run(self, *arguments: str) -> str:
+        """Run Prefect's command line from the root of the clone, as the READMEs say."""
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+            cwd=ROOT,
+            env=self.stack.environment(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+        return done.stdout
 
 
 @pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
-    """One real node with a superuser of its own, on ports nobody else uses."""
-    cql, storage, jmx = free_ports(3)
-    config = CassandraConfig(
-        data_folder=tmp_path_factory.mktemp("node"),
-        cache_folder=LocalSettings().cache_folder,
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running stack on ports nobody else uses; its guard ends it even if this run is killed."""
+    cql, storage, jmx, server = free_ports(4)
+    config = StackConfig.from_settings(
+        data=tmp_path_factory.mktemp("stack"),
         cql_port=cql,
         storage_port=storage,
         jmx_port=jmx,
+        server_port=server,
         heap="256M",
     )
-    with guarded(config.data_folder), Cassandra(config) as cassandra:
-        yield RunningNode(cassandra)
+    with Stack(config) as running:
+        yield running
         close_sessions()
 
 
-@contextmanager
-def guarded(folder: Path) -> Iterator[None]:
-    """End what runs for `folder` even if this test run is killed and cleans up nothing."""
-    command = [sys.executable, "-m", "prefect_cassandra.local.guard", str(folder), "5"]
-    # A session of its own: Ctrl-C and a killed process group must not end it with the tests.
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as guard:
-        try:
-            yield
-        finally:
-            guard.communicate(FAREWELL)
+@pytest.fixture(scope="session")
+def node(stack: Stack) -> RunningNode:
+    """One real node with a superuser of its own."""
+    return RunningNode(stack)
+
+
+@pytest.fixture(scope="session")
+def prefect_api(stack: Stack) -> Iterator[RunningPrefect]:
+    """The stack's server as the one that flows and blocks of this process use."""
+    home = stack.config.data / "prefect"
+    chosen = {
+        PREFECT_API_URL: stack.api_url,
+        PREFECT_HOME: home,
+        PREFECT_LOCAL_STORAGE_PATH: home / "storage",
+        PREFECT_SERVER_DATABASE_CONNECTION_URL: f"sqlite+aiosqlite:///{home / 'prefect.db'}",
+    }
+    # Prefect's own threads see only the process-wide settings; its test harness does the same.
+    with (
+        temporary_settings(chosen),
+        _temporary_global_settings_context(get_settings_context()),
+    ):
+        yield RunningPrefect(stack)
+
+
+@pytest.fixture(scope="session")
+def deployed(stack: Stack, prefect_api: RunningPrefect) -> RunningPrefect:
+    """The example flows as `local deploy` puts them on a stack."""
+    deploy(stack, ROOT / "flows", print)
+    # The worker must not start a run that no test asked for.
+    prefect_api.run("deployment", "schedule", "pause", "--all")
+    return prefect_api
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A Prefect server of a test module's own: Prefect's harness, and what it leaves lying about."""
+"""The Prefect server for a test module that runs flows, and what Prefect leaves lying about."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from prefect.testing.utilities import prefect_test_harness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,10 +19,9 @@ DROPPED_SOCKETS = pytest.mark.filterwarnings(
 
 
 @pytest.fixture(scope="module")
-def prefect_server() -> Iterator[None]:
-    """A real server in a process of its own; runs and blocks of the module go there."""
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
+def prefect_server(prefect_api: object) -> Iterator[None]:  # noqa: ARG001 -- used by being there
+    """The run's server; runs and blocks of the module go there."""
+    yield
     _collect_dropped_sockets()
 
 

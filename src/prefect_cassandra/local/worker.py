@@ -72,15 +72,25 @@ class LocalWorker(ProcessWorker):
         configuration: ProcessJobConfiguration,
         task_status: Any = None,
     ) -> ProcessWorkerResult:
-        """Run one flow run, counted."""
+        """Run one flow run, counted; a crash that was reported already is not reported again."""
         self.running += 1
         self.idle.clear()
         try:
-            return await super().run(flow_run, configuration, task_status)
+            result = await super().run(flow_run, configuration, task_status)
+            if result.status_code and await self._is_reported(flow_run):
+                # Whoever ran the process has said so. Saying it again, seconds later, would undo a
+                # retry that somebody asked for in between.
+                return ProcessWorkerResult(identifier=result.identifier, status_code=0)
+            return result
         finally:
             self.running -= 1
             if not self.running:
                 self.idle.set()
+
+    async def _is_reported(self, flow_run: FlowRun) -> bool:
+        """Tell whether the server knows that a run is no longer under way."""
+        state = (await self.client.read_flow_run(flow_run.id)).state
+        return state is not None and not (state.is_running() or state.is_pending())
 
 
 async def make_pool(client: PrefectClient) -> None:

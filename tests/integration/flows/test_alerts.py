@@ -17,7 +17,7 @@ from support.waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.integration.flows.conftest import RunningPrefect
+    from tests.integration.conftest import RunningPrefect
 
 ADDRESS = "/services/T0KEN"
 

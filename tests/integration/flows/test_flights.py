@@ -24,11 +24,11 @@ from flows.flights.load import flights
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from tests.integration.flows.conftest import RunningPrefect
+    from tests.integration.conftest import RunningPrefect
 
     from prefect_cassandra.driver.session import Session
 
-pytestmark = pytest.mark.usefixtures("deployed")
+pytestmark = [pytest.mark.usefixtures("deployed"), pytest.mark.timeout(300)]
 
 # February 2013, the shortest month; 446 of its flights have no tail number.
 NAMELESS = 446
