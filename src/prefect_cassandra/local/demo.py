@@ -10,6 +10,7 @@ import csv
 import io
 import shutil
 import time
+import uuid
 import zipfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,6 +44,8 @@ READER = "flights_reader"
 _POLL = 0.5
 _ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 _MISSING = "NA"
+_BUSY_TIMEOUT = 30.0
+_HTTP_ERROR, _HTTP_UNAVAILABLE = 400, 503
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,22 +284,26 @@ def worst_carriers(
 
 
 def _ask(port: int, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    answer = prefect_services.request(port, method, path, body)
-    if answer is None:
-        raise LocalStackError(f"the Prefect server does not answer {method} {path}")
-    status, content = answer
-    if status >= 400:  # noqa: PLR2004 -- HTTP: from here on it is an error
-        raise LocalStackError(
-            f"the Prefect server answers {method} {path} with {status}: {content}"
-        )
-    return content
+    """Ask the Prefect server; a busy SQLite answers 503 for a moment, which is waited out."""
+    deadline = time.monotonic() + _BUSY_TIMEOUT
+    while True:
+        status, content = prefect_services.request(port, method, path, body) or (0, "nothing")
+        if 0 < status < _HTTP_ERROR:
+            return content
+        is_busy = status in {0, _HTTP_UNAVAILABLE}
+        if not is_busy or time.monotonic() > deadline:
+            raise LocalStackError(
+                f"the Prefect server answers {method} {path} with {status or 'nothing'}: {content}"
+            )
+        time.sleep(_POLL)
 
 
 def _trigger(port: int) -> dict[str, Any]:
     deployment = _ask(port, "GET", f"/api/deployments/name/{DEPLOYMENT}")
-    run: dict[str, Any] = _ask(
-        port, "POST", f"/api/deployments/{deployment['id']}/create_flow_run", {}
-    )
+    # With a key, asking again after a lost answer finds the first run instead of making a second.
+    body = {"idempotency_key": f"demo-{uuid.uuid4()}"}
+    path = f"/api/deployments/{deployment['id']}/create_flow_run"
+    run: dict[str, Any] = _ask(port, "POST", path, body)
     return run | {"deployment": deployment}
 
 
