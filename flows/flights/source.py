@@ -125,14 +125,6 @@ def month_of(flights: pa.Table, month: int) -> pa.Table:
     return _typed(rows.append_column("sched_departure", departure), FLIGHT_TYPES)
 
 
-def by_tailnum(month: pa.Table) -> pa.Table:
-    """Return the same rows aircraft by aircraft.
-
-    Rows of one partition that stand together travel together: a third of the requests.
-    """
-    return month.sort_by([("tailnum", "ascending"), ("day", "ascending")])
-
-
 def delays_of(month: pa.Table) -> pa.Table:
     """Return mean delays and counts by carrier, from the flights of one month.
 
