@@ -7,7 +7,7 @@ PrefectCassandraError
 ├── AuthenticationError       the user name or password was refused
 ├── PermissionDeniedError     the role may not do this
 ├── StatementError            the server refused the statement itself
-├── NotAppliedError           the server says the request was not carried out (too few replicas, overloaded)
+├── NotAppliedError           the server did not carry it out: too few replicas, overloaded
 ├── OutcomeUnknownError       a write that may or may not have been applied: never "failed"
 ├── DataError                 a value does not fit its column; names row and column
 ├── SchemaError               a migration cannot be applied
@@ -57,9 +57,7 @@ class PrefectCassandraError(Exception):
         return _rebuild, (type(self), self.message, self.hint)
 
 
-def _rebuild(
-    cls: type[PrefectCassandraError], message: str, hint: str
-) -> PrefectCassandraError:
+def _rebuild(cls: type[PrefectCassandraError], message: str, hint: str) -> PrefectCassandraError:
     return cls(message, hint=hint)
 
 
@@ -109,8 +107,8 @@ class OutcomeUnknownError(PrefectCassandraError):
     """A write may or may not have been applied.
 
     Raised for a write timeout, an unknown compare-and-set outcome (protocol error 0x1700), a client
-    timeout and a connection lost after the request went out. It is not a failure: a replica may hold
-    the write already or may receive it later.
+    timeout and a connection lost after the request went out. It is not a failure: a replica may
+    hold the write already or may receive it later.
     """
 
     code = "PC250"
