@@ -209,7 +209,7 @@ class CassandraCluster(DatabaseBlock):
     port: int = Field(default=9042, gt=0, lt=65536, description="Port for CQL on every node.")
     local_datacenter: str | None = Field(
         default=None,
-        description="Datacenter whose nodes answer; that of the first contact point when absent.",
+        description=("Datacenter whose nodes answer; may be absent when the cluster has only one."),
     )
     keyspace: str | None = Field(
         default=None, description="Keyspace of tables that are named without one in `load_table`."

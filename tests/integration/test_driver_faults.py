@@ -241,6 +241,28 @@ def test_idempotent_write_is_repeated_until_the_network_is_back(
     session.close()
 
 
+def test_an_unclear_try_is_not_forgotten_when_later_ones_find_nobody(
+    proxy: FaultProxy, through: ClusterConfig, superuser: Session, table: str
+) -> None:
+    rules = RetryRules(attempts=3, backoff=0.05, backoff_max=0.1)
+    session = Session(replace(through, retry=rules))
+    insert = f"INSERT INTO {table} (k, c, v) VALUES (?, ?, ?)"
+    prepared = session.prepare(insert)
+    proxy.withhold_answers()
+    single, single_ended = in_thread(lambda: session.execute(insert, [1, 1, "x"]))
+    request = session.single(prepared, prepared.check([1, 2, "y"]))
+    stream, stream_ended = in_thread(lambda: Pump(session).run([request]))
+    eventually(lambda: len(rows(superuser, table)) == 2, within=10)
+
+    proxy.cut()
+    single.join(60)
+    stream.join(60)
+
+    assert isinstance(single_ended[0], OutcomeUnknownError), single_ended
+    assert isinstance(stream_ended[0], OutcomeUnknownError), stream_ended
+    session.close()
+
+
 def test_repeats_are_counted_and_stop(
     proxy: FaultProxy, through: ClusterConfig, table: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -33,7 +33,7 @@ _EXTRAS = {"psutil": "local", "jgo": "local", "cryptography": "local", "nycfligh
 
 app = App(
     name="prefect-cassandra",
-    help="Prefect pipelines whose every write to Apache Cassandra is safe to retry and provable.",
+    help="Prefect pipelines that write to Apache Cassandra.",
     help_epilogue=_EPILOGUE,
     # Markdown in help would load a parser and a highlighter, half of the time `--help` takes.
     help_format="plaintext",

@@ -41,7 +41,7 @@ def demo(
             progress.finish()
             show_result(result)
             if keep:
-                show_kept(result)
+                show_kept()
 
         return perform(config, flows, progress, show, keep=keep)
 
@@ -77,6 +77,7 @@ def show_result(result: DemoResult) -> None:
     trail = Table.grid(padding=(0, 2))
     for label, text in result.trail:
         trail.add_row(Text(label, "bold"), text)
+    trail.add_row(Text("UI", "bold"), result.ui_url)
     for part in (tables, worst, trail):
         console.print(part, Text(""))
     for one in result.tables:
@@ -89,11 +90,10 @@ def show_result(result: DemoResult) -> None:
             )
 
 
-def show_kept(result: DemoResult) -> None:
-    """Say where to look while the stack stays up."""
+def show_kept() -> None:
+    """Say that the stack stays up, and until when."""
     from rich.text import Text
 
-    from prefect_cassandra.cli.output import data, messages
+    from prefect_cassandra.cli.output import messages
 
-    data().print(Text(f"The run in Prefect's UI: {result.ui_url}"))
     messages().print(Text("Everything stays up until Ctrl-C.", "dim"))

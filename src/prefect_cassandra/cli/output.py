@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.local.status import PartStatus, StackStatus
 
 _MIB = 1024 * 1024
+_BAR_WIDTH = 30
 _COLOURS = {
     "ready": "green",
     "running": "green",
@@ -73,6 +75,7 @@ class _Line:
     state: str = "starting"
     text: str = ""
     seconds: float | None = None
+    share: float | None = None
 
 
 @dataclass
@@ -100,7 +103,7 @@ class Progress:
             line.seconds = now - line.began
         if event.state != "note":
             line.state = event.state
-        line.text = event.text
+        line.text, line.share = event.text, event.share
         return line
 
     def _print(self, event: Event, line: _Line) -> None:
@@ -126,6 +129,7 @@ class Progress:
                     Text(line.state, style=_COLOURS.get(line.state, "yellow")),
                     Text(f"{seconds:5.1f} s"),
                     Text(line.text, style="dim"),
+                    "" if line.share is None else ProgressBar(1.0, line.share, width=_BAR_WIDTH),
                 )
         return table
 

@@ -15,12 +15,16 @@ from cassandra.query import SimpleStatement
 from cassandra.timestamps import MonotonicTimestampGenerator
 
 from prefect_cassandra.driver.connect import Link, open_link, read_page, wait_for
-from prefect_cassandra.driver.outcomes import meaning, to_error
+from prefect_cassandra.driver.outcomes import Meaning, meaning, still_unclear, to_error
 from prefect_cassandra.driver.reactor import leave_parent
 from prefect_cassandra.driver.request import Request
 from prefect_cassandra.driver.retry import Again, GiveUp, backoff, decide
 from prefect_cassandra.driver.statements import Kind, redacted
-from prefect_cassandra.errors import ConfigurationError, PrefectCassandraError
+from prefect_cassandra.errors import (
+    ConfigurationError,
+    OutcomeUnknownError,
+    PrefectCassandraError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -145,14 +149,15 @@ class MendingConnection:
         """
         attempt = 1
         while True:
-            link = self.link()
-            future = link.start(request, state)
+            link = future = None
             try:
+                link = self.link()
+                future = link.start(request, state)
                 return read_page(future, wait_for(future))
             except Exception as error:  # noqa: BLE001 -- judge() raises it again, translated
                 step = self.judge(request, error, attempt, future)
             self._closed.wait(step.pause)
-            if step.renew:
+            if step.renew and link is not None:
                 self.renew(link)
             attempt += 1
 
@@ -160,15 +165,16 @@ class MendingConnection:
         """Do what `run` does without blocking the event loop."""
         attempt = 1
         while True:
-            live = self.live_link()
-            link = live if live is not None else await asyncio.to_thread(self.link)
-            future = link.start(request, state)
+            link = future = None
             try:
+                live = self.live_link()
+                link = live if live is not None else await asyncio.to_thread(self.link)
+                future = link.start(request, state)
                 return read_page(future, await _delivered(future))
             except Exception as error:  # noqa: BLE001 -- judge() raises it again, translated
                 step = self.judge(request, error, attempt, future)
             await asyncio.sleep(step.pause)
-            if step.renew:
+            if step.renew and link is not None:
                 await asyncio.to_thread(self.renew, link)
             attempt += 1
 
@@ -204,6 +210,7 @@ class MendingConnection:
         """
         sent = future is not None and bool(future.attempted_hosts)
         means = meaning(error, request.kind, sent=sent)
+        request.unclear |= means in {Meaning.UNKNOWN, Meaning.UNKNOWN_FOR_GOOD}
         step = decide(
             means,
             idempotent=request.idempotent,
@@ -213,6 +220,10 @@ class MendingConnection:
         )
         if isinstance(step, GiveUp) or self.closed:
             ours = to_error(error, means, request.kind, request.cql, request.text)
+            if request.unclear and not isinstance(ours, OutcomeUnknownError):
+                ours = still_unclear(ours)
+            if ours is error:
+                raise ours
             # The driver's own error may echo the statement, and with it a password.
             raise ours from (None if request.secret else error)
         request.statement.avoided_host = (

@@ -102,6 +102,8 @@ def meaning(error: BaseException, kind: Kind, *, sent: bool = True) -> Meaning:
         kind: Whether the request reads or writes.
         sent: Whether any node was handed the request; False only when that is certain.
     """
+    if kind is Kind.CONDITIONAL and _is_late_unavailable(error):
+        return Meaning.UNKNOWN_FOR_GOOD
     found = _certain(error)
     if found is not None:
         return found
@@ -127,6 +129,16 @@ def _certain(error: BaseException) -> Meaning | None:
     if isinstance(error, _REFUSED):
         return Meaning.REFUSED
     return None
+
+
+def _is_late_unavailable(error: BaseException) -> bool:
+    """Whether replicas were missing for the commit of a conditional write, not for its proposal.
+
+    By then the proposal was accepted (`StorageProxy.cas`), so the next round may complete it. The
+    error names the level that was missed: a serial one for the proposal.
+    """
+    serial = (ConsistencyLevel.SERIAL, ConsistencyLevel.LOCAL_SERIAL)
+    return isinstance(error, cassandra.Unavailable) and error.consistency not in serial
 
 
 def _of_write(error: BaseException, kind: Kind) -> Meaning:
@@ -184,6 +196,17 @@ def to_error(
         return _no_answer(error, said, tail)
     kind_of_error, start, hint = _ERRORS[means]
     return kind_of_error(f"{start.format(kind=kind.value)}: {said}.{tail}", hint=hint)
+
+
+def still_unclear(last: PrefectCassandraError) -> OutcomeUnknownError:
+    """Return the error for a write of which an earlier try may have been applied.
+
+    Args:
+        last: What the last try ended with.
+    """
+    return OutcomeUnknownError(
+        f"An earlier try may have been applied, and the last one ended: {last.message}"
+    )
 
 
 _ERRORS: dict[Meaning, tuple[type[PrefectCassandraError], str, str]] = {

@@ -16,7 +16,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from prefect_cassandra.errors import ConfigurationError
+from prefect_cassandra.errors import (
+    ConfigurationError,
+    NotAppliedError,
+    OutcomeUnknownError,
+    UnreachableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -89,6 +94,7 @@ class Pump:
         self._waiting: list[tuple[float, int, _Try]] = []
         self._open = self._requests = self._rows = self._retries = 0
         self._failure: BaseException | None = None
+        self._unclear = 0
         self._started = time.monotonic()
 
     @property
@@ -128,8 +134,19 @@ class Pump:
                 break
             self._take_answer()
         if self._failure is not None:
-            raise self._failure
+            raise self._verdict(self._failure)
         return self.report
+
+    def _verdict(self, failure: BaseException) -> BaseException:
+        """Return what the stream ended with: "not applied" must not speak for unclear requests."""
+        if self._unclear and isinstance(failure, NotAppliedError | UnreachableError):
+            unknown = OutcomeUnknownError(
+                f"{self._unclear} requests that were under way may have been applied; the stream "
+                f"ended: {failure.message}"
+            )
+            unknown.__cause__ = failure
+            return unknown
+        return failure
 
     async def arun(self, requests: Iterable[Request]) -> PumpReport:
         """Do what `run` does in a thread of its own; cancelling the task stops the stream."""
@@ -167,6 +184,7 @@ class Pump:
             link = self._session.link()
             future = link.start(request)
         except Exception as error:  # noqa: BLE001 -- raised again by run(), after the drain
+            self._unclear += request.unclear
             self._failure = self._failure or error
             return
         trial = _Try(request, link, future, attempt)
@@ -207,6 +225,7 @@ class Pump:
         try:
             step = self._session.judge(trial.request, error, trial.attempt, trial.future)
         except Exception as ours:  # noqa: BLE001 -- raised again by run(), after the drain
+            self._unclear += trial.request.unclear
             if self._failure is None:
                 self._failure = ours
             return
@@ -220,9 +239,11 @@ class Pump:
 
     def _drop_waiting(self) -> None:
         """Do not repeat anything once the stream stops."""
+        self._unclear += sum(trial.request.unclear for _, _, trial in self._waiting)
         self._waiting.clear()
 
     def _give_up(self, trial: _Try, error: Exception) -> None:
+        self._unclear += trial.request.unclear
         logger.debug("Not repeated, the stream has stopped: %s (%r)", trial.request.text, error)
 
 

@@ -26,6 +26,7 @@ class Request:
         keep: What must live as long as the request: the server may ask for a batch's prepared
             statement again, and the driver holds those only weakly.
         columns: Whether the answer is wanted as NumPy columns.
+        unclear: Whether some try of this write may have been applied, whatever later ones said.
     """
 
     statement: Any = field(repr=False)
@@ -37,6 +38,7 @@ class Request:
     rows: int = 1
     keep: Any = field(default=None, repr=False)
     columns: bool = False
+    unclear: bool = field(default=False, init=False)
 
     @property
     def secret(self) -> bool:

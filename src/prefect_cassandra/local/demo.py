@@ -26,11 +26,12 @@ from prefect_cassandra.errors import (
     PrefectCassandraError,
 )
 from prefect_cassandra.local import prefect_services
-from prefect_cassandra.local.project import deploy, flow_role
+from prefect_cassandra.local.project import deploy
 from prefect_cassandra.local.stack import Event, Stack
 from prefect_cassandra.local.state import read_state
 from prefect_cassandra.local.supervisor import Requests, listening
 from prefect_cassandra.reads.scan import count_rows
+from prefect_cassandra.schema import flow_role, reader_role
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,11 +40,11 @@ if TYPE_CHECKING:
 
 KEYSPACE = "flights"
 DEPLOYMENT = "flights/flights"
-# Reads what the flow wrote with a login that could not have written it.
-READER = "flights_reader"
 _POLL = 0.5
 _ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 _MISSING = "NA"
+# A folder with this file may be deleted by the next demo; a folder of `local up` has none.
+_MARKER = "demo"
 _BUSY_TIMEOUT = 30.0
 _HTTP_ERROR, _HTTP_UNAVAILABLE = 400, 503
 
@@ -163,63 +164,73 @@ def perform(
     Returns:
         The exit code: 0 when every count is exact, 1 when not, 130 after an interrupt.
     """
-    wipe(config.data)
+    claim(config.data)
     stack = Stack(config, report)
     requests = Requests(stack)
 
-    def tell(text: str) -> None:
+    def check() -> None:
         if requests.first is not None:
             raise KeyboardInterrupt
+        stack.check()
+
+    def tell(text: str) -> None:
+        check()
         report(Event("demo", "note", text))
 
-    exact = False
+    result: DemoResult | None = None
     with listening(requests):
         try:
             stack.up()
             deploy(stack, flows, tell)
-            result = run_demo(stack, tell)
-            exact = result.is_exact
+            result = run_demo(stack, tell, check)
             show(result)
             if keep:
                 stack.watch(requests.stop)
         except (PrefectCassandraError, KeyboardInterrupt):
             # Whatever broke because everything was told to stop is not news.
             if requests.first is None:
+                report(Event("demo", "note", f"the logs stay in {config.data}"))
                 raise
         finally:
             close_sessions()
             stack.down()
-            shutil.rmtree(config.data, ignore_errors=True)
+    shutil.rmtree(config.data, ignore_errors=True)
     # Whoever keeps the stack up ends it with Ctrl-C, which is then no interruption.
-    return requests.exit_code if requests.first and not keep else int(not exact)
+    return requests.exit_code if result is None else int(not result.is_exact)
 
 
-def wipe(folder: Path) -> None:
-    """Delete what an earlier demo left.
+def claim(folder: Path) -> None:
+    """Empty a folder that an earlier demo used, or take an empty one, and mark it as a demo's.
 
     Raises:
-        DataFolderError: The folder is something else, or a demo is running on it.
+        DataFolderError: The folder holds something else, or a demo is running on it.
     """
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    state = read_state(folder)
-    if state is None:
+    if folder.exists() and any(folder.iterdir()):
+        _wipe(folder)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (folder / _MARKER).touch()
+
+
+def _wipe(folder: Path) -> None:
+    if not (folder / _MARKER).exists():
         raise DataFolderError(
             f"{folder} holds something that is not a demo.", hint="Name another one with --data."
         )
-    if state.is_supervised():
+    state = read_state(folder)
+    if state is not None and state.is_supervised():
         raise DataFolderError(
             f"A demo is running on {folder}.", hint=f"prefect-cassandra local down --data {folder}"
         )
     shutil.rmtree(folder)
 
 
-def run_demo(stack: Stack, tell: Callable[[str], None]) -> DemoResult:
+def run_demo(stack: Stack, tell: Callable[[str], None], check: Callable[[], None]) -> DemoResult:
     """Trigger the flights deployment, wait for the run, and count.
 
     Args:
         stack: A running stack with the flows deployed on it.
         tell: Called with one line for each thing worth knowing.
+        check: Called again and again while waiting; raises to end the wait.
 
     Raises:
         LocalStackError: The run did not complete; quotes its last log lines.
@@ -230,10 +241,11 @@ def run_demo(stack: Stack, tell: Callable[[str], None]) -> DemoResult:
     tell(f"flow run {run['name']} of deployment {DEPLOYMENT} was created")
     # Counting the source takes a second that the worker needs to pick the run up.
     expected = source.expected
-    run = _wait(stack, run["id"], tell)
+    run = _wait(stack, run["id"], tell, check)
     seconds = _seconds_by_table(port, run["id"])
     tell("counting what arrived, by a scan of every table")
-    session = shared_session(stack.cluster_config(READER))
+    # Reads what the flow wrote with a login that could not have written it.
+    session = shared_session(stack.cluster_config(reader_role(KEYSPACE)))
     tables = tuple(
         TableCount(
             table, rows, unkeyed, count_rows(session, KEYSPACE, table), seconds.get(table, 0.0)
@@ -304,10 +316,12 @@ def _trigger(port: int) -> dict[str, Any]:
     body = {"idempotency_key": f"demo-{uuid.uuid4()}"}
     path = f"/api/deployments/{deployment['id']}/create_flow_run"
     run: dict[str, Any] = _ask(port, "POST", path, body)
-    return run | {"deployment": deployment}
+    return run
 
 
-def _wait(stack: Stack, run_id: str, tell: Callable[[str], None]) -> dict[str, Any]:
+def _wait(
+    stack: Stack, run_id: str, tell: Callable[[str], None], check: Callable[[], None]
+) -> dict[str, Any]:
     """Wait until the run ends; tells each new state and how many of its tasks are done.
 
     There is no limit in time: a slow machine is slow, and the person in front of it sees progress.
@@ -315,7 +329,7 @@ def _wait(stack: Stack, run_id: str, tell: Callable[[str], None]) -> dict[str, A
     port = stack.config.server_port
     known = ""
     while True:
-        stack.check()
+        check()
         run: dict[str, Any] = _ask(port, "GET", f"/api/flow_runs/{run_id}")
         state = run["state"]
         line = f"{run['name']}: {state['name']}"
@@ -331,7 +345,7 @@ def _wait(stack: Stack, run_id: str, tell: Callable[[str], None]) -> dict[str, A
         raise LocalStackError(
             f"the run {run['name']} ended {state['name']}: {state['message']}\n"
             f"{_log(port, run_id)}",
-            hint="`make demo KEEP=1` leaves the stack up to look around.",
+            hint=f"Read {stack.config.data / 'logs' / 'worker.log'}.",
         )
     return run
 

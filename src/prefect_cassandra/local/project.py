@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prefect_cassandra.errors import ConfigurationError, LocalStackError
+from prefect_cassandra.local.guard import MARK, mark_of
 from prefect_cassandra.local.plan import StackConfig
 from prefect_cassandra.local.stack import Stack
 from prefect_cassandra.local.supervisor import require_running
-from prefect_cassandra.schema import Applied, Installation, apply, load_keyspaces
+from prefect_cassandra.schema import Applied, Installation, apply, flow_role, load_keyspaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,11 +51,6 @@ def environment_of(nodes: int) -> str:
 def block_name(keyspace: str) -> str:
     """Return the name of the block for a keyspace; Prefect allows no underscores in it."""
     return keyspace.replace("_", "-")
-
-
-def flow_role(keyspace: str) -> str:
-    """Return the role that flows of a keyspace log in as."""
-    return f"{keyspace}_flow"
 
 
 def attached(folder: Path) -> Stack:
@@ -128,20 +124,28 @@ def _save_blocks(stack: Stack, keyspaces: list[str]) -> None:
 
 def _run(stack: Stack, command: list[str], folder: Path) -> None:
     """Run a command of Prefect's, which is another process because it reads its own settings."""
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=stack.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=_COMMAND_TIMEOUT,
-        check=False,
-    )
+    shown = f"`{' '.join(command[1:4])} ...`"
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            # With the stack's mark, so that its guard ends the command when we are killed.
+            env=stack.environment() | {MARK: mark_of(stack.config.data)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_COMMAND_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LocalStackError(
+            f"{shown} did not end within {_COMMAND_TIMEOUT:.0f} s.",
+            hint=f"Read {stack.config.data / 'logs' / 'server.log'} and deploy again.",
+        ) from error
     if done.returncode:
         tail = "\n".join(done.stdout.strip().splitlines()[-_OUTPUT_LINES:])
         raise LocalStackError(
-            f"`{' '.join(command[1:4])} ...` failed with exit code {done.returncode}:\n{tail}",
+            f"{shown} failed with exit code {done.returncode}:\n{tail}",
             hint="Mend what it names and deploy again; what was done is kept.",
         )

@@ -61,11 +61,13 @@ class Event:
         part: Which part, or `stack`.
         state: What it does now; `note` leaves the state as it is.
         text: More about it.
+        share: How much of it is done, from 0 to 1; None when nobody can tell.
     """
 
     part: str
     state: Literal["starting", "ready", "stopping", "stopped", "note"]
     text: str = ""
+    share: float | None = None
 
 
 class Stack:
@@ -269,7 +271,8 @@ class Stack:
             if step > shown:
                 shown = step
                 megabytes = f"{done.bytes_done / 1e6:.0f} of {done.bytes_total / 1e6:.0f} MB"
-                self._report(Event("cassandra", "note", f"downloading jars, {megabytes}"))
+                text = f"downloading jars, {megabytes}"
+                self._report(Event("cassandra", "note", text, step / _DOWNLOAD_STEPS))
 
         self._cassandra.prepare(progress)
         self._cassandra.start(self.config.start_timeout, aborted=self._aborted.is_set)

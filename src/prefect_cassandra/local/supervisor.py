@@ -1,8 +1,9 @@
 """Runs a stack from its start to its end for the command line: signals, foreground, background.
 
-Run as `python -m prefect_cassandra.local.supervisor CONFIG FD` it is the process behind
-`local up --detach`: it reports what happens as lines of JSON on the pipe `FD`, and lets go of the
-pipe when the stack is up.
+Run as `python -m prefect_cassandra.local.supervisor FD` it is what `local up --detach` starts.
+It reads its configuration as JSON from standard input, because a mirror's address in it may hold a
+password, which no argument list should show. It reports what happens as lines of JSON on the pipe
+`FD`, and lets go of the pipe when the stack is up.
 """
 
 from __future__ import annotations
@@ -127,20 +128,29 @@ def start_detached(config: StackConfig, report: Callable[[Event], None]) -> int:
     reading, writing = os.pipe()
     with log.open("ab") as output, os.fdopen(reading, encoding="utf-8") as lines:
         process = subprocess.Popen(
-            [sys.executable, "-m", __spec__.name, _to_json(config), str(writing)],
-            stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", __spec__.name, str(writing)],
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
             pass_fds=[writing],
         )
         os.close(writing)
+        _hand_over(process, config)
         try:
             return _follow(lines, process, report, log)
         except KeyboardInterrupt:
             process.terminate()
             process.wait()
             raise
+
+
+def _hand_over(process: subprocess.Popen[bytes], config: StackConfig) -> None:
+    """Write the configuration to a supervisor; one that ended already is noticed elsewhere."""
+    if process.stdin is None:
+        raise RuntimeError("the supervisor was started without a pipe")
+    with suppress(OSError), process.stdin as pipe:
+        pipe.write(_to_json(config).encode())
 
 
 def _follow(
@@ -240,8 +250,8 @@ def require_running(folder: Path) -> StackState:
 
 def main(arguments: list[str]) -> int:
     """Be the process behind `--detach`."""
-    config = _from_json(arguments[0])
-    pipe = os.fdopen(int(arguments[1]), "w", encoding="utf-8")
+    config = _from_json(sys.stdin.read())
+    pipe = os.fdopen(int(arguments[0]), "w", encoding="utf-8")
     lock = threading.Lock()
 
     def tell(**word: Any) -> None:

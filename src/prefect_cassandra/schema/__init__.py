@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prefect_cassandra.schema.applying import Applied, apply, rotate
+from prefect_cassandra.schema.grants import flow_role, reader_role
 from prefect_cassandra.schema.lock import LeaseRules
 from prefect_cassandra.schema.model import Installation, Keyspaces, load_keyspaces
 from prefect_cassandra.schema.planning import Plan, plan
@@ -16,8 +17,10 @@ __all__ = [
     "Plan",
     "Status",
     "apply",
+    "flow_role",
     "load_keyspaces",
     "plan",
+    "reader_role",
     "rotate",
     "status",
 ]

@@ -190,6 +190,7 @@ class _Load:
             requests=sent.requests,
             retries=sent.retries,
             seconds=sent.seconds,
+            cancelled=sent.cancelled,
         )
 
     def requests(self, data: object) -> Iterator[Request]:

@@ -37,6 +37,7 @@ class LoadReport:
         requests: Requests sent; one carries up to 50 rows of a partition.
         retries: Requests sent again after an error that a repeat can mend.
         seconds: Wall time.
+        cancelled: Whether it was stopped from outside, before the end of the input.
     """
 
     table: str
@@ -47,6 +48,7 @@ class LoadReport:
     requests: int = 0
     retries: int = 0
     seconds: float = 0.0
+    cancelled: bool = False
 
     @property
     def rows_per_second(self) -> float:

@@ -54,6 +54,9 @@ def nobody(**reasons: Exception) -> Any:
 UNAVAILABLE = cassandra.Unavailable(
     "few", consistency=ConsistencyLevel.QUORUM, required_replicas=2, alive_replicas=1
 )
+UNPROPOSED = cassandra.Unavailable(
+    "few", consistency=ConsistencyLevel.SERIAL, required_replicas=2, alive_replicas=1
+)
 READ_TIMEOUT = cassandra.ReadTimeout("slow", consistency=1, data_retrieved=False)
 WRITE_FAILURE = cassandra.WriteFailure(
     "failed", consistency=1, required_responses=2, received_responses=1, failures=1
@@ -66,7 +69,9 @@ LOST = ConnectionShutdown("Connection was closed")
     ("error", "kind", "expected"),
     [
         (UNAVAILABLE, WRITE, Meaning.NOT_APPLIED),
-        (UNAVAILABLE, CONDITIONAL, Meaning.NOT_APPLIED),
+        # Replicas missing for the commit: the proposal was accepted before.
+        (UNAVAILABLE, CONDITIONAL, Meaning.UNKNOWN_FOR_GOOD),
+        (UNPROPOSED, CONDITIONAL, Meaning.NOT_APPLIED),
         (message(protocol.OverloadedErrorMessage), WRITE, Meaning.NOT_APPLIED),
         (message(protocol.IsBootstrappingErrorMessage), CONDITIONAL, Meaning.NOT_APPLIED),
         (READ_TIMEOUT, READ, Meaning.NO_ANSWER),

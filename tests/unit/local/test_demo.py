@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from prefect_cassandra.errors import ConfigurationError, DataFolderError
-from prefect_cassandra.local.demo import DemoResult, Source, TableCount, wipe, worst_carriers
+from prefect_cassandra.local.demo import DemoResult, Source, TableCount, claim, worst_carriers
 from prefect_cassandra.local.project import block_name, deploy, environment_of
-from prefect_cassandra.local.state import StackState, write_state
+from prefect_cassandra.local.state import StackState, read_state, write_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,17 +59,20 @@ def test_worst_carriers_weigh_months_by_the_flights_that_arrived() -> None:
     assert worst[1]["mean_arr_delay"] == pytest.approx(10.0)
 
 
-def test_wipe_deletes_an_earlier_demo_and_nothing_else(tmp_path: Path) -> None:
+def test_claim_empties_the_folder_of_an_earlier_demo(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    wipe(folder)
-    folder.mkdir()
-    (folder / "thesis.txt").write_text("four years of work")
-    with pytest.raises(DataFolderError, match="not a demo"):
-        wipe(folder)
+    claim(folder)
+    (folder / "node1").mkdir()
+    claim(folder)
+    assert [path.name for path in folder.iterdir()] == ["demo"]
+
+
+def test_claim_leaves_the_data_of_a_stack_alone(tmp_path: Path) -> None:
     state = StackState(cassandra="5.0.9", nodes=1, tls=False, prefect=True, ports={})
-    write_state(folder, state)
-    wipe(folder)
-    assert not folder.exists()
+    write_state(tmp_path, state)
+    with pytest.raises(DataFolderError, match="not a demo"):
+        claim(tmp_path)
+    assert read_state(tmp_path) == state
 
 
 def test_deploy_names_the_missing_file_before_it_does_anything(tmp_path: Path) -> None:
