@@ -122,9 +122,7 @@ def read_records(session: Session, keyspace: str) -> dict[int, Record]:
     """Read what is recorded for one keyspace, number -> record."""
     rows = session.execute(_READ, [keyspace], consistency="SERIAL").rows
     # A fence without records comes back as one row without a number.
-    found = [
-        {**row, "duration_ms": row["duration_ms"]} for row in rows if row["number"] is not None
-    ]
+    found = [dict(row) for row in rows if row["number"] is not None]
     for row in found:
         row.pop("fence")
     return {row["number"]: Record(**row) for row in found}
