@@ -77,7 +77,7 @@ class LocalWorker(ProcessWorker):
         self.idle.clear()
         try:
             result = await super().run(flow_run, configuration, task_status)
-            if result.status_code and await self._is_reported(flow_run):
+            if result.status_code and await is_reported(self.client, flow_run):
                 # Whoever ran the process has said so. Saying it again, seconds later, would undo a
                 # retry that somebody asked for in between.
                 return ProcessWorkerResult(identifier=result.identifier, status_code=0)
@@ -87,10 +87,20 @@ class LocalWorker(ProcessWorker):
             if not self.running:
                 self.idle.set()
 
-    async def _is_reported(self, flow_run: FlowRun) -> bool:
-        """Tell whether the server knows that a run is no longer under way."""
-        state = (await self.client.read_flow_run(flow_run.id)).state
-        return state is not None and not (state.is_running() or state.is_pending())
+
+async def is_reported(client: PrefectClient, taken: FlowRun) -> bool:
+    """Tell whether the server knows how an attempt ended.
+
+    Asked of the history, not of the newest state: that is the next attempt's already when somebody
+    asked for a retry while the crashed one was tidied up.
+
+    Args:
+        client: Of the server that has the run.
+        taken: The run as it was when the worker took it.
+    """
+    states = await client.read_flow_run_states(taken.id)
+    since = taken.state.timestamp if taken.state else taken.created
+    return any(one.is_final() for one in states if since is None or one.timestamp > since)
 
 
 async def make_pool(client: PrefectClient) -> None:

@@ -1,0 +1,48 @@
+"""What the local worker believes of the runs it took, asked of a real server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.states import Crashed, Pending, Running
+
+from prefect_cassandra.local.worker import is_reported
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+pytestmark = pytest.mark.usefixtures("prefect_api")
+
+
+@flow
+def nothing() -> None:
+    """Exist on the server."""
+
+
+@pytest.mark.parametrize(
+    ("attempt", "expected"),
+    [
+        ([Running()], False),
+        ([Running(), Crashed()], True),
+        # Somebody was quick to ask for a retry, and the worker to take it.
+        ([Running(), Crashed(), Pending()], True),
+        ([Running(), Crashed(), Pending(), Running()], True),
+    ],
+)
+async def test_only_the_end_of_the_attempt_itself_counts(
+    attempt: list[State[None]],
+    *,
+    expected: bool,
+) -> None:
+    async with get_client() as client:
+        run = await client.create_flow_run(nothing, state=Pending())
+        # An earlier attempt, which is over, must not speak for this one.
+        for state in (Running(), Crashed(), Pending()):
+            await client.set_flow_run_state(run.id, state, force=True)
+        taken = await client.read_flow_run(run.id)
+        for state in attempt:
+            await client.set_flow_run_state(run.id, state, force=True)
+        assert await is_reported(client, taken) is expected
