@@ -27,7 +27,8 @@ $(UV):
 	@.uv/bin/pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 
 .venv/.synced: $(UV) pyproject.toml uv.lock
-	@$(UV) sync --quiet --locked --all-extras
+	@# Bytecode for all at once: every process of a stack reads it, also where Python is told not to write any.
+	@$(UV) sync --quiet --locked --all-extras --compile-bytecode
 	@touch $@
 
 .PHONY: setup
