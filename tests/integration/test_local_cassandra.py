@@ -280,28 +280,3 @@ def test_encrypted_node_refuses_clients_without_a_certificate_when_told_to(
             pytest.raises(UnreachableError),
         ):
             session.connect()
-
-
-@pytest.mark.slow
-def test_three_encrypted_nodes_form_one_cluster_that_keeps_logins_everywhere(
-    tmp_path: Path,
-) -> None:
-    config = config_for(tmp_path, nodes=3, tls=True)
-    with running(config) as cassandra:
-        status = cassandra.nodes[2].nodetool("status").stdout
-        assert len(re.findall(r"^UN +127\.0\.0\.[123] ", status, re.MULTILINE)) == 3
-        with connect(cassandra.cluster_config()) as session:
-            auth = session.execute(
-                "SELECT replication FROM system_schema.keyspaces "
-                "WHERE keyspace_name = 'system_auth'"
-            ).one()
-            assert auth is not None
-            assert auth["replication"]["dc1"] == "3"
-        cassandra.nodes[1].kill()
-        # A login that only one node knew would now fail for a third of the connections.
-        alive = replace(cassandra.cluster_config(), contact_points=("127.0.0.3",))
-        with connect(alive) as session:
-            assert session.execute("SELECT release_version FROM system.local").one()
-    with running(config) as cassandra:
-        status = cassandra.nodes[0].nodetool("status").stdout
-        assert len(re.findall(r"^UN ", status, re.MULTILINE)) == 3

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -137,6 +138,22 @@ def up_nodes(ring: Cassandra) -> int:
     return sum(line.startswith("UN") for line in lines)
 
 
+def can_log_in(ring: Cassandra, address: str) -> bool:
+    config = replace(ring.cluster_config(), contact_points=(address,))
+    with closing(Session(config)) as session:
+        return session.execute("SELECT release_version FROM system.local").one() is not None
+
+
+def test_every_node_keeps_the_logins(ring: Cassandra) -> None:
+    with closing(Session(ring.cluster_config())) as session:
+        auth = session.execute(
+            "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = 'system_auth'"
+        ).one()
+    assert auth is not None
+    assert auth["replication"]["dc1"] == "3"
+    assert up_nodes(ring) == 3
+
+
 @pytest.mark.parametrize("idempotent", [True, False])
 def test_no_acknowledged_write_is_lost_when_a_node_is_killed(
     ring: Cassandra, *, idempotent: bool
@@ -150,6 +167,8 @@ def test_no_acknowledged_write_is_lost_when_a_node_is_killed(
         killed_at = len(outcomes)
         eventually(lambda: len(outcomes) > killed_at + 500, within=60)
     victim.kill()
+    # A login that only one node knew would now fail for a third of the connections.
+    assert can_log_in(ring, "127.0.0.3")
     victim.start()
     victim.wait_ready(120)
     eventually(lambda: up_nodes(ring) == 3, within=120)

@@ -95,36 +95,29 @@ def deploy(stack: Stack, flows: Path, tell: Callable[[str], None]) -> Deployed:
     )
     keyspaces = installation.applications
     # Deploying needs the server only, so it goes on while Cassandra agrees on the schema.
-    with ThreadPoolExecutor(2, thread_name_prefix="deploy") as pool:
+    with ThreadPoolExecutor(1, thread_name_prefix="deploy") as pool:
         tell(f"deploying {flows / DEPLOYMENTS_FILE}")
-        pending = [
-            pool.submit(_make_deployments, stack, flows),
-            pool.submit(_save_blocks, stack, keyspaces),
-        ]
+        deploying = pool.submit(_deploy, stack, flows, keyspaces)
         applied = apply(stack.cluster_config(), installation, progress=tell)
-        for job in pending:
-            job.result()
+        deploying.result()
     return Deployed(applied, tuple(block_name(name) for name in keyspaces))
 
 
-def _make_deployments(stack: Stack, flows: Path) -> None:
-    command = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+def _deploy(stack: Stack, flows: Path, keyspaces: list[str]) -> None:
     file = flows.resolve() / DEPLOYMENTS_FILE
-    # Entry points are relative to the folder that holds the folder of flows.
-    _run(stack, [*command, "--prefect-file", str(file)], file.parent.parent)
-
-
-def _save_blocks(stack: Stack, keyspaces: list[str]) -> None:
-    command = [sys.executable, "-m", "prefect_cassandra.local.cluster_blocks"]
-    options = [*stack.contact_points, str(stack.cql_port), str(stack.ca_file or "")]
     secrets = stack.config.data / "secrets"
-    pairs = [f"{block_name(name)}={secrets / flow_role(name)}" for name in keyspaces]
-    _run(stack, [*command, ",".join(options[:-2]), *options[-2:], *pairs], stack.config.data)
+    command = [
+        *(sys.executable, "-m", "prefect_cassandra.local.deploying"),
+        *(",".join(stack.contact_points), str(stack.cql_port), str(stack.ca_file or "")),
+        str(file),
+        *(f"{block_name(name)}={secrets / flow_role(name)}" for name in keyspaces),
+    ]
+    # Entry points are relative to the folder that holds the folder of flows.
+    _run(stack, command, file.parent.parent)
 
 
 def _run(stack: Stack, command: list[str], folder: Path) -> None:
-    """Run a command of Prefect's, which is another process because it reads its own settings."""
-    shown = f"`{' '.join(command[1:4])} ...`"
+    shown = f"`{' '.join(command[1:3])} ...`"
     try:
         done = subprocess.run(
             command,

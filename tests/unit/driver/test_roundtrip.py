@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -79,7 +80,11 @@ def through_the_driver(kind: Any, value: Any) -> Any:
 def alike(kind: Any, value: Any) -> Any:
     if kind is cqltypes.DecimalType:
         return Decimal(value)
-    return str(ipaddress.ip_address(value)) if kind is cqltypes.InetAddressType else value
+    if kind is cqltypes.InetAddressType:
+        # Of the many spellings of an address the driver gives the C library's: `::ffff:0.0.0.0`.
+        packed = ipaddress.ip_address(value).packed
+        return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+    return value
 
 
 @given(typed_values())
