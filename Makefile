@@ -40,7 +40,7 @@ demo: setup ## real flights through a real Prefect into a real Cassandra; KEEP=1
 
 .PHONY: test
 test: setup ## every test: unit, then integration against real Cassandra and Prefect
-	@$(RUN)/python -m pytest -n 2 --no-loadscope-reorder tests/unit tests/integration $(ARGS)
+	@$(RUN)/python -m pytest -n 3 --no-loadscope-reorder tests/unit tests/integration $(ARGS)
 
 .PHONY: test-unit
 test-unit: setup ## the tests that need no server
@@ -48,7 +48,7 @@ test-unit: setup ## the tests that need no server
 
 .PHONY: test-integration
 test-integration: setup ## the tests on real servers
-	@$(RUN)/python -m pytest -n 2 --no-loadscope-reorder tests/integration $(ARGS)
+	@$(RUN)/python -m pytest -n 3 --no-loadscope-reorder tests/integration $(ARGS)
 
 .PHONY: lint
 lint: setup ## style, types, layers, YAML and shell

@@ -1,8 +1,9 @@
 """Which tests run in one process: those that share a stack, and those that start nodes themselves.
 
-`make test` runs two processes side by side (`pytest-xdist`). All tests on the shared stack stay in
-one of them, so that there is one stack; tests with nodes of their own take the other, one after the
-other, because they use the same ports and their order within a file matters.
+`make test` runs three processes side by side (`pytest-xdist`): more than there are cores on a small
+machine, because many tests wait for a lease, a crash or a node. Each room below stays in one of
+them. Tests with nodes of their own come one after the other, because they use the same ports and
+their order within a file matters; all others share a stack, one for each of two rooms.
 """
 
 from __future__ import annotations
@@ -15,21 +16,26 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler import LoadScopeScheduling
 
-_OWN_NODES = ("test_local_cassandra.py", "test_local_stack.py", "test_ring_faults.py")
+_ROOMS = {
+    "nodes": ("test_local_cassandra", "test_local_stack", "test_ring_faults"),
+    "data": ("test_blocks_cluster", "test_driver_", "test_load_", "test_schema_"),
+}
+_OTHERS = "prefect"
 
 
 def room_of(nodeid: str) -> str:
-    """Name what is kept in one process: all of `stack`, all of `nodes`, or a file of unit tests."""
-    file = nodeid.partition("::")[0]
-    if "integration/" not in file:
-        return file
-    return "nodes" if file.endswith(_OWN_NODES) else "stack"
+    """Name what is kept in one process: a room of integration tests, or a file of unit tests."""
+    folder, _, name = nodeid.partition("::")[0].rpartition("/")
+    if "integration" not in folder:
+        return f"{folder}/{name}"
+    found = (room for room, files in _ROOMS.items() if name.startswith(files))
+    return next(found, _OTHERS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the long ones first: the two rooms begin together and unit tests fill what is left."""
-    order = {"nodes": 0, "stack": 1}
-    items.sort(key=lambda item: order.get(room_of(item.nodeid), 2))
+    """Put the long ones first: the rooms begin together and unit tests fill what is left."""
+    order = [*_ROOMS, _OTHERS]
+    items.sort(key=lambda item: (*order, room_of(item.nodeid)).index(room_of(item.nodeid)))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -82,7 +82,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         storage_port=storage,
         jmx_port=jmx,
         server_port=server,
-        heap="256M",
     )
     with Stack(config) as running:
         yield running
