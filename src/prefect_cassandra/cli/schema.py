@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -94,6 +94,33 @@ def apply_(
 
 
 @app.command
+def migrate(
+    *,
+    target: Target | None = None,
+    lock_wait: Annotated[float, Parameter(help="Seconds to wait for another runner.")] = 300.0,
+) -> None:
+    """Carry out pending migrations as the owner; no superuser is needed. Safe to repeat.
+
+    The keyspaces and roles are there already, made by `apply` or by the platform. The login folder
+    is that of `prefect_owner`; the environment and the secrets of the other roles do not matter.
+    """
+    from prefect_cassandra.cli.output import messages
+    from prefect_cassandra.schema import LeaseRules, load_keyspaces
+    from prefect_cassandra.schema import migrate as carry_out
+
+    target = target or Target()
+    keyspaces = load_keyspaces(target.file)
+    console = messages()
+    done = carry_out(
+        _owner(target),
+        keyspaces,
+        rules=LeaseRules(wait=lock_wait),
+        progress=lambda line: console.print(f"  {line}"),
+    )
+    console.print(f"{len(done)} migration(s) carried out.")
+
+
+@app.command
 def status(*, target: Target | None = None, output: Output = "table") -> int:
     """Compare the cluster with the file.
 
@@ -156,8 +183,6 @@ def _local(target: Target) -> tuple[ClusterConfig, str, Path]:
 
 def _remote(target: Target) -> tuple[ClusterConfig, str, Path]:
     """Build the connection from the options; nothing is guessed about a cluster of one's own."""
-    from prefect_cassandra.driver.config import ClusterConfig, Login, Tls
-
     needed = {
         "--environment": target.environment,
         "--login-folder": target.login_folder,
@@ -169,11 +194,32 @@ def _remote(target: Target) -> tuple[ClusterConfig, str, Path]:
             f"--contact-points needs {', '.join(missing)} as well",
             hint="Leave --contact-points out to use the stack that runs on this machine.",
         )
-    config = ClusterConfig(
+    return _connection(target, target.login_folder), target.environment, target.secrets
+
+
+def _owner(target: Target) -> ClusterConfig:
+    """Build the owner's connection."""
+    from prefect_cassandra.driver.config import Login
+    from prefect_cassandra.schema.grants import OWNER
+
+    if not target.contact_points:
+        config, _, secrets = _local(target)
+        return replace(config, login=Login(folder=target.login_folder or secrets / OWNER))
+    if target.login_folder is None:
+        raise ConfigurationError(
+            "--contact-points needs --login-folder as well",
+            hint="Name the folder with the owner's files username and password.",
+        )
+    return _connection(target, target.login_folder)
+
+
+def _connection(target: Target, login: Path) -> ClusterConfig:
+    from prefect_cassandra.driver.config import ClusterConfig, Login, Tls
+
+    return ClusterConfig(
         contact_points=target.contact_points,
         port=target.port,
         local_datacenter=target.local_datacenter,
-        login=Login(folder=target.login_folder),
+        login=Login(folder=login),
         tls=Tls(ca_file=target.ca_file) if target.ca_file else None,
     )
-    return config, target.environment, target.secrets

@@ -16,7 +16,7 @@ from prefect_cassandra.local.java import find_java
 from prefect_cassandra.local.jvm import Runtime
 from prefect_cassandra.local.node import Node
 from prefect_cassandra.local.probe import probe_context
-from prefect_cassandra.local.superuser import SUPERUSER, ensure_superuser
+from prefect_cassandra.local.superuser import SUPERUSER, take_over
 from prefect_cassandra.schema.credentials import PasswordFolder
 
 if TYPE_CHECKING:
@@ -166,9 +166,8 @@ class Cassandra:
                     node.start(recorder if node is self.nodes[0] else ())
                 for node in wave:
                     node.wait_ready(timeout, aborted=aborted)
-            passwords = PasswordFolder(self.secrets)
-            ensure_superuser(
-                self.cluster_config(None), passwords, nodes=len(self.nodes), timeout=timeout
+            take_over(
+                self.cluster_config(None), self.superuser, nodes=len(self.nodes), timeout=timeout
             )
         except BaseException:
             self.kill()

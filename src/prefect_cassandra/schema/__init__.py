@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from prefect_cassandra.schema.applying import Applied, apply, rotate
+from prefect_cassandra.schema.applying import Applied, apply, migrate, rotate
+from prefect_cassandra.schema.bootstrap import bootstrap
 from prefect_cassandra.schema.grants import flow_role, reader_role
 from prefect_cassandra.schema.lock import LeaseRules
 from prefect_cassandra.schema.model import Installation, Keyspaces, load_keyspaces
@@ -17,8 +18,10 @@ __all__ = [
     "Plan",
     "Status",
     "apply",
+    "bootstrap",
     "flow_role",
     "load_keyspaces",
+    "migrate",
     "plan",
     "reader_role",
     "rotate",

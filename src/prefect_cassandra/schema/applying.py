@@ -23,7 +23,8 @@ from prefect_cassandra.schema.cluster import read_facts
 from prefect_cassandra.schema.credentials import PasswordFolder
 from prefect_cassandra.schema.grants import OWNER, wanted_roles
 from prefect_cassandra.schema.lock import LeaseRules, SchemaLock
-from prefect_cassandra.schema.migrations import pending
+from prefect_cassandra.schema.migrations import pending, read_folders
+from prefect_cassandra.schema.model import LEDGER
 from prefect_cassandra.schema.records import Recorder, once_known, read_records
 from prefect_cassandra.schema.roles import password_step
 from prefect_cassandra.schema.steps import PASSWORD_MARK
@@ -31,7 +32,7 @@ from prefect_cassandra.schema.steps import PASSWORD_MARK
 if TYPE_CHECKING:
     from prefect_cassandra.driver.config import ClusterConfig
     from prefect_cassandra.schema.migrations import Migration, Pending
-    from prefect_cassandra.schema.model import Installation
+    from prefect_cassandra.schema.model import Installation, Keyspaces
     from prefect_cassandra.schema.rules import Change
     from prefect_cassandra.schema.steps import Step
 
@@ -126,6 +127,49 @@ def apply(
     return Applied(first.environment, sent, tuple(finished), (*notes, *current.notes), seconds)
 
 
+def migrate(
+    config: ClusterConfig,
+    keyspaces: Keyspaces,
+    *,
+    rules: LeaseRules | None = None,
+    progress: Progress | None = None,
+) -> tuple[str, ...]:
+    """Carry out what is pending of the migrations, and nothing else; needs no superuser.
+
+    Args:
+        config: Connection of the owner, `prefect_owner`.
+        keyspaces: The file. Its keyspaces are there already, made by `apply`.
+        rules: Lease and waiting times of the schema lock.
+        progress: Called with one line for each thing that is about to be done.
+
+    Returns:
+        The labels of the migrations this runner finished.
+
+    Raises:
+        MigrationChangedError: An applied file is not what it was.
+        SchemaError: A keyspace is missing, or a migration cannot be applied as it stands.
+        SchemaLockedError: Another runner held the lock too long, or took it over.
+        PermissionDeniedError: The login is not the owner's.
+        OutcomeUnknownError: The cluster stopped answering; run it again.
+    """
+    folders = read_folders(keyspaces)
+    owner = shared_session(config)
+    _check_keyspaces(owner, [LEDGER, *folders])
+    with SchemaLock(owner, rules) as lock:
+        return tuple(_Migrator(owner, lock, progress or _silent).run(folders))
+
+
+def _check_keyspaces(session: Session, wanted: Sequence[str]) -> None:
+    rows = session.execute("SELECT keyspace_name FROM system_schema.keyspaces", idempotent=True)
+    found = {row["keyspace_name"] for row in rows}
+    if missing := [name for name in wanted if name not in found]:
+        raise SchemaError(
+            f"there is no keyspace {', '.join(missing)}",
+            hint="A superuser makes keyspaces: `prefect-cassandra schema apply`, or the chart's "
+            "value `keyspaces` and `helm upgrade`.",
+        )
+
+
 def rotate(
     config: ClusterConfig,
     installation: Installation,
@@ -211,18 +255,41 @@ class _Runner:
         """Carry out the migrations as the owner; returns the labels of the finished ones."""
         login = Login(folder=self.folder.login_folder(OWNER))
         owner = shared_session(replace(self.config, login=login))
-        recorder = Recorder(owner, self.lock.epoch, OWNER, self.lock.runner)
+        return _Migrator(owner, self.lock, self.tell, self.granted_until).run(folders)
+
+
+class _Migrator:
+    """The owner, behind the lock, at work on the migrations.
+
+    Args:
+        owner: Logged in as the owner.
+        lock: Held.
+        tell: Called with one line for each migration that is about to be carried out.
+        granted_until: Until when, on the monotonic clock, a node may not have seen the grants.
+    """
+
+    def __init__(
+        self, owner: Session, lock: SchemaLock, tell: Progress, granted_until: float = 0.0
+    ) -> None:
+        self.owner = owner
+        self.lock = lock
+        self.tell = tell
+        self.granted_until = granted_until
+        self.recorder = Recorder(owner, lock.epoch, OWNER, lock.runner)
+
+    def run(self, folders: Mapping[str, Sequence[Migration]]) -> list[str]:
+        """Carry out what is pending; returns the labels of the finished ones."""
         finished = []
         for keyspace, migrations in folders.items():
-            self._when_granted(partial(recorder.raise_fence, keyspace))
+            self._when_granted(partial(self.recorder.raise_fence, keyspace))
             # Only behind the fence are the records final: read them again, then decide.
-            for item in pending(keyspace, migrations, read_records(self.session, keyspace)):
-                self._carry_out(item, owner, recorder)
+            for item in pending(keyspace, migrations, read_records(self.owner, keyspace)):
+                self._carry_out(item)
                 finished.append(item.migration.label)
         return finished
 
-    def _carry_out(self, item: Pending, owner: Session, recorder: Recorder) -> None:
-        migration, done = item.migration, item.done
+    def _carry_out(self, item: Pending) -> None:
+        migration, done, recorder = item.migration, item.done, self.recorder
         self.tell(migration.label + (f", from statement {done + 1} on" if item.record else ""))
         self.lock.check()
         record = (
@@ -235,14 +302,14 @@ class _Runner:
             self.lock.check()
             if item.record is None or index > done:
                 self._refuse_existing(migration.label, migration.changes[index])
-            self._when_granted(partial(_send, owner, migration.statements[index].text))
+            self._when_granted(partial(_send, self.owner, migration.statements[index].text))
             recorder.advance(migration, index, index + 1, record.started_at)
 
     def _refuse_existing(self, label: str, change: Change) -> None:
         """IF NOT EXISTS must not hide a table that somebody made by hand with other columns."""
         if not change.creates:
             return
-        found = self.session.execute(
+        found = self.owner.execute(
             _EXISTS[change.kind], [change.keyspace, change.name], idempotent=True
         )
         if found.one() is not None:

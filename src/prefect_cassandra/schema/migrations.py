@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from prefect_cassandra.schema.model import Keyspaces
+
 State = Literal["RUNNING", "APPLIED"]
 _FILE = re.compile(r"(?P<number>\d{4})_(?P<name>[a-z0-9]+(?:_[a-z0-9]+)*)\.cql")
 
@@ -97,6 +99,19 @@ def normalise(text: str) -> str:
 def checksum(text: str) -> str:
     """Return the SHA-256 of the normalised text, in hexadecimal."""
     return hashlib.sha256(normalise(text).encode()).hexdigest()
+
+
+def read_folders(keyspaces: Keyspaces) -> dict[str, list[Migration]]:
+    """Read and check the migrations of every keyspace that has a folder of them.
+
+    Raises:
+        SchemaError: See `read_folder`.
+    """
+    return {
+        name: read_folder(spec.migrations, name)
+        for name, spec in keyspaces.keyspaces.items()
+        if spec.migrations is not None
+    }
 
 
 def read_folder(folder: Path, keyspace: str) -> list[Migration]:

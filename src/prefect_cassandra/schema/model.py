@@ -96,9 +96,13 @@ class Overrides(_Closed):
 
 
 class Application(_Closed):
-    """One data domain: a keyspace, its migrations, a flow role and a reader role."""
+    """One data domain: a keyspace, its migrations, a flow role and a reader role.
 
-    migrations: Path
+    Without migrations its tables are somebody else's to make: on Kubernetes the platform makes
+    keyspace and roles, and the image that brings the flows brings the migrations.
+    """
+
+    migrations: Path | None = None
     description: str = ""
     replication: dict[str, Replication] = {}
 
@@ -184,6 +188,8 @@ def load_keyspaces(path: Path) -> Keyspaces:
     folder = path.resolve().parent
     found = {
         name: spec.model_copy(update={"migrations": folder / spec.migrations})
+        if spec.migrations
+        else spec
         for name, spec in parsed.keyspaces.items()
     }
     return parsed.model_copy(update={"keyspaces": found})

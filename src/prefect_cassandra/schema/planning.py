@@ -11,7 +11,7 @@ from prefect_cassandra.schema import grants
 from prefect_cassandra.schema.cluster import read_facts
 from prefect_cassandra.schema.credentials import PasswordFolder
 from prefect_cassandra.schema.keyspaces import check_replication, describe, keyspace_step
-from prefect_cassandra.schema.migrations import pending, read_folder
+from prefect_cassandra.schema.migrations import pending, read_folders
 from prefect_cassandra.schema.model import LEDGER
 from prefect_cassandra.schema.records import BOOKKEEPING, MIGRATIONS, once_known, read_records
 from prefect_cassandra.schema.roles import role_steps
@@ -95,10 +95,7 @@ def plan(config: ClusterConfig, installation: Installation) -> Plan:
 def look(config: ClusterConfig, installation: Installation) -> Found:
     """Read everything a decision needs; files first, so that a wrong one costs no connection."""
     installation.keyspaces.environment(installation.environment)
-    migrations = {
-        name: read_folder(spec.migrations, name)
-        for name, spec in installation.keyspaces.keyspaces.items()
-    }
+    migrations = read_folders(installation.keyspaces)
     session = shared_session(config)
     folder = PasswordFolder(installation.secrets)
     roles = grants.wanted_roles(installation.applications)
