@@ -53,10 +53,10 @@ def parse_line(path: str, line: int, cells: list[str]) -> int:
     return int(text)
 
 
-def output_path(path: str) -> Path:
+def output_path(path: str, folder: str = "") -> Path:
     """Return the file that the results go to: `a.plus-one.csv` for `a.csv`."""
     source = Path(path)
-    return source.with_name(f"{source.stem}.plus-one{source.suffix}")
+    return Path(folder or source.parent) / f"{source.stem}.plus-one{source.suffix}"
 
 
 def content_key(_context: TaskRunContext, parameters: dict[str, Any]) -> str | None:
@@ -107,9 +107,9 @@ def add_one(values: list[int]) -> list[int]:
 
 
 @task(retries=3, retry_delay_seconds=RETRY_DELAYS)
-def write_file(path: str, values: list[int]) -> Path:
-    """Write the values beside the input; a reader sees the old file or the new one, whole."""
-    target = output_path(path)
+def write_file(path: str, values: list[int], folder: str = "") -> Path:
+    """Write the values, beside the input by default; a reader sees the old file or the new one."""
+    target = output_path(path, folder)
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with partial.open("w", newline="", encoding="utf-8") as file:
@@ -135,13 +135,16 @@ def as_table(path: str, values: list[int], results: list[int]) -> pa.Table:
 
 
 @flow(name="values")
-def values(path: str, cluster: str = "values-demo", chunk_size: int = 1000) -> int:
-    """Add one to every integer of a CSV file, into a file beside it and into Cassandra.
+def values(
+    path: str, cluster: str = "values-demo", chunk_size: int = 1000, folder: str = ""
+) -> int:
+    """Add one to every integer of a CSV file, into another file and into Cassandra.
 
     Args:
         path: A CSV file with the header `value` and one whole number a line.
         cluster: Name of the `CassandraCluster` block to write to.
         chunk_size: Values that one mapped task takes.
+        folder: Where the resulting file goes; beside the input when empty.
 
     Returns:
         How many values were written.
@@ -149,7 +152,7 @@ def values(path: str, cluster: str = "values-demo", chunk_size: int = 1000) -> i
     numbers = extract(path)
     chunks = [numbers[at : at + chunk_size] for at in range(0, len(numbers), chunk_size)]
     results = [value for chunk in add_one.map(chunks).result() for value in chunk]
-    write_file(path, results)
+    write_file(path, results, folder)
 
     database = CassandraCluster.load(cluster)
     load(database, TABLE, as_table(path, numbers, results))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 
 if TYPE_CHECKING:
-    from prefect_cassandra.local.demo import DemoResult
+    from prefect_cassandra.example.flights import DemoResult
 
 app = App(
     name="demo", help="Send 336,776 real flights through Prefect into Cassandra and count them."

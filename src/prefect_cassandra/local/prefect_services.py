@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from prefect_cassandra.local.guard import BRANCH, MARK, mark_of, unmarked
 from prefect_cassandra.local.parts import Child, wait_for
+from prefect_cassandra.project.environment import LOOPBACK, prefect_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-HOST = "127.0.0.1"
+HOST = LOOPBACK
 POOL = "local"
 QUEUES = ("default", "loads")
 WORKER_NAME = "local"
@@ -34,8 +35,6 @@ GO = b"go\n"
 
 _REQUEST_TIMEOUT = 5.0
 _OK = 200
-# Settings of ours, and how loud to be: all that a stack takes over from the user's Prefect.
-_KEPT_PREFIXES = ("PREFECT_INTEGRATIONS_", "PREFECT_LOGGING_")
 
 
 def api_url(port: int) -> str:
@@ -51,36 +50,12 @@ def ui_url(port: int) -> str:
 def client_environment(folder: Path, port: int, base: Mapping[str, str]) -> dict[str, str]:
     """Return the environment in which Prefect means this stack and nothing else.
 
-    The user's own profile, API key and server must not leak in, so every other Prefect variable is
-    left out and the home folder, where profiles live, is the stack's.
-
     Args:
         folder: Data folder of the stack.
         port: Port of the server.
         base: Environment to start from.
     """
-    kept = {
-        name: value
-        for name, value in unmarked(base).items()
-        if not name.startswith("PREFECT_") or name.startswith(_KEPT_PREFIXES)
-    }
-    return kept | {
-        "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_PROFILES_PATH": str(folder / "prefect" / "profiles.toml"),
-        "PREFECT_API_URL": api_url(port),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        # Prefect's HTTP client heeds proxy variables even for the loopback.
-        **_no_proxy(kept),
-    }
-
-
-def _no_proxy(base: Mapping[str, str]) -> dict[str, str]:
-    """Add the loopback to what is reached without a proxy, in both spellings."""
-    known = base.get("no_proxy") or base.get("NO_PROXY") or ""
-    hosts = [host for host in known.split(",") if host.strip()]
-    joined = ",".join([*hosts, HOST, "localhost"])
-    return {"no_proxy": joined, "NO_PROXY": joined}
+    return prefect_environment(folder / "prefect", api_url(port), unmarked(base))
 
 
 def part_environment(folder: Path, port: int, base: Mapping[str, str]) -> dict[str, str]:

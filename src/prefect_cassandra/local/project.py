@@ -18,14 +18,18 @@ from prefect_cassandra.local.guard import MARK, mark_of
 from prefect_cassandra.local.plan import StackConfig
 from prefect_cassandra.local.stack import Stack
 from prefect_cassandra.local.supervisor import require_running
+from prefect_cassandra.project.folder import (
+    DEPLOYMENTS_FILE,
+    KEYSPACES_FILE,
+    block_name,
+    require_flows,
+)
 from prefect_cassandra.schema import Applied, Installation, apply, flow_role, load_keyspaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-KEYSPACES_FILE = "keyspaces.yaml"
-DEPLOYMENTS_FILE = "prefect.yaml"
 _COMMAND_TIMEOUT = 180.0
 _OUTPUT_LINES = 20
 
@@ -46,11 +50,6 @@ class Deployed:
 def environment_of(nodes: int) -> str:
     """Return the environment of `keyspaces.yaml` that a stack with so many nodes is."""
     return "local" if nodes == 1 else f"local-{nodes}"
-
-
-def block_name(keyspace: str) -> str:
-    """Return the name of the block for a keyspace; Prefect allows no underscores in it."""
-    return keyspace.replace("_", "-")
 
 
 def attached(folder: Path) -> Stack:
@@ -83,11 +82,7 @@ def deploy(stack: Stack, flows: Path, tell: Callable[[str], None]) -> Deployed:
         SchemaError: A migration cannot be applied.
         LocalStackError: Prefect refused the blocks or the deployments; quotes its output.
     """
-    for name in (KEYSPACES_FILE, DEPLOYMENTS_FILE):
-        if not (flows / name).is_file():
-            raise ConfigurationError(
-                f"{flows} holds no {name}", hint="Name the folder of your flows, e.g. `flows`."
-            )
+    require_flows(flows)
     installation = Installation(
         load_keyspaces(flows / KEYSPACES_FILE),
         environment_of(stack.config.nodes),
@@ -107,7 +102,7 @@ def _deploy(stack: Stack, flows: Path, keyspaces: list[str]) -> None:
     file = flows.resolve() / DEPLOYMENTS_FILE
     secrets = stack.config.data / "secrets"
     command = [
-        *(sys.executable, "-m", "prefect_cassandra.local.deploying"),
+        *(sys.executable, "-m", "prefect_cassandra.project.deploying"),
         *(",".join(stack.contact_points), str(stack.cql_port), str(stack.ca_file or "")),
         str(file),
         *(f"{block_name(name)}={secrets / flow_role(name)}" for name in keyspaces),

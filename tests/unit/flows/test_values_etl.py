@@ -61,6 +61,11 @@ def test_the_result_stands_beside_the_input_and_nothing_else(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["numbers.plus-one.csv"]
 
 
+def test_the_file_can_go_elsewhere(tmp_path: Path) -> None:
+    written = etl.write_file.fn("somewhere/numbers.csv", [2], str(tmp_path))
+    assert written == tmp_path / "numbers.plus-one.csv"
+
+
 def test_a_write_that_breaks_off_leaves_the_old_file_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

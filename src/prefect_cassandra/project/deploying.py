@@ -1,9 +1,8 @@
 """Saves `CassandraCluster` blocks and makes the deployments, in a process of its own.
 
 Another process, because Prefect reads the stack's settings when it is imported; one for both,
-because importing it is most of the work. Run in the folder that entry points are relative to, as
-`python -m prefect_cassandra.local.deploying HOSTS PORT CA_FILE PREFECT_YAML NAME=LOGIN_FOLDER...`;
-an empty CA_FILE means plain text.
+because importing it is most of the work. Run in the folder that entry points are relative to; the
+arguments are HOSTS PORT CA_FILE PREFECT_YAML NAME=LOGIN_FOLDER..., an empty CA_FILE means no TLS.
 """
 
 from __future__ import annotations
