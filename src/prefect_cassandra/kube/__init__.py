@@ -1,0 +1,1 @@
+"""The platform on Kubernetes: images, kind, the release, work pool, worker, deployments."""

@@ -1,0 +1,143 @@
+"""The demo on kind: everything from the images to the count, as Jobs of a real cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from prefect_cassandra.driver.config import ClusterConfig, Login
+from prefect_cassandra.driver.sharing import close_sessions, shared_session
+from prefect_cassandra.errors import PlatformError
+from prefect_cassandra.example import runs
+from prefect_cassandra.example.flights import (
+    DEPLOYMENT,
+    KEYSPACE,
+    DemoResult,
+    Source,
+    count_tables,
+    latest_to_arrive,
+)
+from prefect_cassandra.kube import cluster, images
+from prefect_cassandra.kube.forward import forwarded
+from prefect_cassandra.kube.kubectl import Release, read_all, read_secret
+from prefect_cassandra.kube.push import put_in_use
+from prefect_cassandra.kube.release import install, make_namespace, public_images, values_of
+from prefect_cassandra.kube.server import PORT, Server, auth_of
+from prefect_cassandra.kube.tools import require
+from prefect_cassandra.project.environment import LOOPBACK
+from prefect_cassandra.project.folder import KEYSPACES_FILE
+from prefect_cassandra.schema import flow_role, load_keyspaces, reader_role
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+RELEASE = "pc"
+NAMESPACE = "prefect"
+_CQL_PORT = 9042
+
+
+@dataclass(frozen=True, slots=True)
+class KindDemo:
+    """What to do where.
+
+    Args:
+        root: Folder of the project.
+        node_image: Image of kind's node; kind's own choice when empty.
+        release: Name of the Helm release.
+        namespace: Its namespace.
+    """
+
+    root: Path
+    node_image: str = ""
+    release: str = RELEASE
+    namespace: str = NAMESPACE
+
+
+def perform(demo: KindDemo, tell: Callable[[str], None]) -> DemoResult:
+    """Do everything; each step is skipped or repeated harmlessly when it was done before.
+
+    Raises:
+        PlatformError: A step failed; everything stays as it is, to be looked at.
+    """
+    require("docker", "kind", "kubectl", "helm")
+    # Reads the source before minutes are spent on the rest: it may not be installed.
+    source = Source()
+    keyspaces = load_keyspaces(demo.root / "flows" / KEYSPACES_FILE)
+    name = cluster.up(demo.root, tell, demo.node_image)
+    release = Release(demo.release, demo.namespace, cluster.context_of(name))
+    platform, flows = images.build(demo.root, tell)
+    values = values_of(platform, flows, keyspaces)
+    make_namespace(demo.root, release)
+    # Public images that this machine has already need not be fetched by the node again.
+    public = [one for one in public_images(demo.root, release, values) if images.exists(one)]
+    images.load(name, [platform.tagged, flows.tagged, *public], tell)
+    install(demo.root, release, values, tell)
+    put_in_use(demo.root, release, flows, tell)
+    return run_demo(release, source, tell)
+
+
+def run_demo(release: Release, source: Source, tell: Callable[[str], None]) -> DemoResult:
+    """Trigger the flights deployment, wait for the run, and count.
+
+    Raises:
+        PlatformError: The run did not complete; quotes its last log lines.
+    """
+    with forwarded(release, "server", PORT) as forward:
+        ask = Server(forward, auth_of(release))
+        run = runs.trigger(ask, DEPLOYMENT)
+        tell(f"flow run {run['name']} of deployment {DEPLOYMENT} was created")
+        run = runs.wait(ask, run["id"], tell, lambda: None)
+        said = runs.failure(ask, run)
+        if said is not None:
+            hint = release.command(f"logs --selector prefect.io/flow-run-id={run['id']}")
+            raise PlatformError(said, hint=f"Read the pod's log with: {hint}")
+        seconds = runs.seconds_by_table(ask, run["id"], KEYSPACE)
+        pods = read_all(release, "pods", f"prefect.io/flow-run-id={run['id']}")
+        trail = tuple(_trail(release, ask, run, pods))
+    tell("counting what arrived, by a scan of every table")
+    tables, worst = _count(release, source, seconds)
+    # The chart tells the UI that its API is at `localhost`, unless there is an ingress.
+    url = f"http://localhost:{PORT}/runs/flow-run/{run['id']}"
+    return DemoResult(tables, worst, trail, url)
+
+
+def _count(release: Release, source: Source, seconds: dict[str, float]) -> tuple[Any, Any]:
+    """Read what the flow wrote with a login that could not have written it."""
+    login = read_secret(release, f"login-{reader_role(KEYSPACE).replace('_', '-')}")
+    with forwarded(release, "cassandra", _CQL_PORT) as forward:
+        config = ClusterConfig(
+            contact_points=(LOOPBACK,),
+            port=forward.port,
+            login=Login(login["username"], login["password"]),
+        )
+        try:
+            session = shared_session(config)
+            return count_tables(session, source, seconds), latest_to_arrive(session, source)
+        finally:
+            # Before the port is closed, which would look like a node that went away.
+            close_sessions()
+
+
+def _trail(
+    release: Release, ask: Server, run: dict[str, Any], pods: list[dict[str, Any]]
+) -> Iterator[tuple[str, str]]:
+    """Answer who, what and where for one run, and how to look at it."""
+    deployment = ask("GET", f"/api/deployments/{run['deployment_id']}")
+    creator = run.get("created_by") or {}
+    yield "who", creator.get("display_value") or "the demo, with the server's own login"
+    yield (
+        "",
+        f"as Cassandra role {flow_role(KEYSPACE)}, which may SELECT and MODIFY keyspace {KEYSPACE}",
+    )
+    yield "what", f"flow run {run['name']} ({run['id']}), attempt {run['run_count']}"
+    yield "", f"deployment {DEPLOYMENT} version {deployment['version']}"
+    yield "", f"image {(deployment.get('job_variables') or {}).get('image')}"
+    yield "where", f"work pool {run['work_pool_name']}, queue {run['work_queue_name']}"
+    yield "", f"Job {(run.get('infrastructure_pid') or '').rpartition(':')[2]}"
+    yield "", f"pods {', '.join(pod['metadata']['name'] for pod in pods) or 'are gone already'}"
+    yield "when", f"{run['start_time']} to {run['end_time']}, {run['total_run_time']:.1f} s"
+    server, secret = release.object("server"), release.object("server-auth")
+    yield "look", release.command(f"port-forward service/{server} {PORT}:{PORT}")
+    decode = "--output go-template='{{index .data \"auth-string\" | base64decode}}'"
+    yield "login", release.command(f"get secret {secret} {decode}")

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from prefect_cassandra.errors import ConfigurationError
+from prefect_cassandra.kube.deployments import arguments, for_cluster, read_declared
+from prefect_cassandra.kube.images import Image
+from prefect_cassandra.kube.kubectl import Release
+from prefect_cassandra.schema import flow_role, load_keyspaces
+
+IMAGE = Image("flows", "abc-123")
+DECLARED = read_declared(Path("flows"))
+MAPPED = for_cluster(DECLARED, IMAGE)
+DEPLOYMENTS: dict[str, dict[str, Any]] = {each["name"]: each for each in MAPPED["deployments"]}
+
+
+def test_every_deployment_goes_to_the_clusters_pool_with_the_image() -> None:
+    assert len(DEPLOYMENTS) == len(DECLARED["deployments"]) > 0
+    for deployment in DEPLOYMENTS.values():
+        assert deployment["work_pool"]["name"] == "cassandra"
+        assert deployment["work_pool"]["job_variables"]["image"] == "flows:abc-123"
+        assert deployment["version"] == "abc-123"
+
+
+def test_a_digest_is_what_the_runs_use() -> None:
+    mapped = for_cluster(DECLARED, Image("host/flows", "abc", "sha256:ff"))
+    assert mapped["deployments"][0]["work_pool"]["job_variables"]["image"] == "host/flows@sha256:ff"
+
+
+def test_loads_are_heavy_and_get_more() -> None:
+    assert DEPLOYMENTS["flights"]["work_pool"]["work_queue_name"] == "heavy"
+    assert "memory_limit" in DEPLOYMENTS["flights"]["work_pool"]["job_variables"]
+    assert DEPLOYMENTS["values"]["work_pool"]["work_queue_name"] == "default"
+    assert "memory_limit" not in DEPLOYMENTS["values"]["work_pool"]["job_variables"]
+
+
+def test_what_a_deployment_says_wins_over_its_queue() -> None:
+    declared = {
+        "deployments": [
+            {
+                "name": "one",
+                "work_pool": {
+                    "name": "local",
+                    "work_queue_name": "loads",
+                    "job_variables": {"memory_limit": "4Gi"},
+                },
+            }
+        ]
+    }
+    (one,) = for_cluster(declared, IMAGE)["deployments"]
+    assert one["work_pool"]["job_variables"]["memory_limit"] == "4Gi"
+
+
+def test_every_flow_with_a_cluster_logs_in_as_the_role_of_its_keyspace() -> None:
+    roles = {flow_role(name) for name in load_keyspaces(Path("flows/keyspaces.yaml")).keyspaces}
+    found = {
+        name: one["work_pool"]["job_variables"].get("login") for name, one in DEPLOYMENTS.items()
+    }
+    assert {login.replace("-", "_") for login in found.values() if login} == roles
+    for name, login in found.items():
+        cluster = DEPLOYMENTS[name]["parameters"].get("cluster")
+        assert login == (f"{cluster}-flow" if cluster else None)
+
+
+def test_nothing_is_built_and_the_code_is_in_the_image() -> None:
+    assert "build" not in MAPPED
+    assert MAPPED["pull"] == [
+        {"prefect.deployments.steps.set_working_directory": {"directory": "/opt/flows-root"}}
+    ]
+    (one,) = for_cluster({"deployments": [{"name": "a", "pull": [], "build": []}]}, IMAGE)[
+        "deployments"
+    ]
+    assert set(one) == {"name", "work_pool", "version"}
+
+
+def test_the_rest_is_handed_on_and_the_source_is_left_alone() -> None:
+    before = yaml.safe_dump(DECLARED)
+    for declared in DECLARED["deployments"]:
+        mapped = DEPLOYMENTS[declared["name"]]
+        for key in declared.keys() - {"work_pool", "version"}:
+            assert mapped[key] == declared[key]
+    assert yaml.safe_dump(DECLARED) == before
+
+
+@pytest.mark.parametrize("declared", [{}, {"deployments": []}])
+def test_a_file_without_deployments_is_refused(declared: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="declares no deployments"):
+        for_cluster(declared, IMAGE)
+
+
+def test_blocks_name_the_service_and_the_mounted_login() -> None:
+    words = arguments(Release("pc", "prefect"), Path("x/prefect.yaml"), ["values_demo"])
+    assert words[2:] == [
+        *("pc-cassandra", "9042", "", "x/prefect.yaml"),
+        "values-demo=/etc/prefect-cassandra/login",
+    ]
