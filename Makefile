@@ -39,8 +39,8 @@ demo: setup ## real flights through a real Prefect into a real Cassandra; KEEP=1
 	@$(RUN)/prefect-cassandra demo flows $(if $(KEEP),--keep)
 
 .PHONY: test
-test: setup ## every test: unit, then integration against real Cassandra and Prefect
-	@$(RUN)/python -m pytest -n 3 --no-loadscope-reorder tests/unit tests/integration $(ARGS)
+test: setup ## every test: unit, chart, and integration against real Cassandra and Prefect
+	@$(RUN)/python -m pytest -n 3 --no-loadscope-reorder tests/unit tests/chart tests/integration $(ARGS)
 
 .PHONY: test-unit
 test-unit: setup ## the tests that need no server
@@ -50,14 +50,41 @@ test-unit: setup ## the tests that need no server
 test-integration: setup ## the tests on real servers
 	@$(RUN)/python -m pytest -n 3 --no-loadscope-reorder tests/integration $(ARGS)
 
+# The same on Kubernetes: Docker, kind, helm and kubectl are expected. KIND_NODE_IMAGE names another node image.
+.PHONY: kind-up
+kind-up: setup ## a Kubernetes cluster of one node, in Docker
+	@$(RUN)/prefect-cassandra kind up
+
+.PHONY: kind-demo
+kind-demo: setup ## the demo on kind: images, chart, the flights as a Job, the same count
+	@$(RUN)/prefect-cassandra kind demo
+
+.PHONY: e2e
+e2e: setup ## the tests on kind; the cluster stays
+	@$(RUN)/python -m pytest tests/e2e $(ARGS)
+
+.PHONY: kind-down
+kind-down: setup ## delete the kind cluster with everything in it
+	@$(RUN)/prefect-cassandra kind down
+
+.PHONY: images
+images: setup ## build the platform and the flow image
+	@$(RUN)/prefect-cassandra flows build
+
+.PHONY: push
+push: setup ## build both images and push them: make push REGISTRY=registry.example.org/data
+	@test -n "$(REGISTRY)" || { echo "name the registry: make push REGISTRY=registry.example.org/data" >&2; exit 2; }
+	@$(RUN)/prefect-cassandra flows build --registry "$(REGISTRY)"
+
 .PHONY: lint
-lint: setup ## style, types, layers, YAML and shell
+lint: setup ## style, types, layers, YAML, shell and Dockerfiles
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
 	@$(RUN)/mypy
 	@$(RUN)/lint-imports
 	@$(RUN)/yamllint --strict .
 	@$(RUN)/shellcheck .ci/run
+	@$(RUN)/hadolint docker/*.Dockerfile
 	@$(UV) lock --check --quiet
 
 .PHONY: format
