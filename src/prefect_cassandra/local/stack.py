@@ -357,6 +357,8 @@ class Stack:
 
     def _stop(self, part: Child, timeout: float) -> None:
         if not part.is_running():
+            # One that ended by itself is still to be reaped, and its pipe to be closed.
+            part.stop(timeout)
             return
         self._report(Event(part.name, "stopping"))
         self._patiently(lambda: part.stop(timeout), part.kill)

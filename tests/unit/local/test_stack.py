@@ -14,6 +14,7 @@ from prefect_cassandra.errors import DataFolderError, LocalStackError, PortInUse
 from prefect_cassandra.local import stack as stack_module
 from prefect_cassandra.local.guard import MARK, mark_of
 from prefect_cassandra.local.jars import read_lock
+from prefect_cassandra.local.parts import Child
 from prefect_cassandra.local.plan import StackConfig
 from prefect_cassandra.local.stack import Event, Stack
 from prefect_cassandra.local.state import FolderLock, StackState, read_state, write_state
@@ -114,6 +115,7 @@ def test_a_failed_part_calls_the_others_off_and_leaves_nothing(
     with pytest.raises(LocalStackError, match="node1 did not start"):
         stack.up()
     assert all(part.ended() for part in stack.parts)
+    assert all(part.stdin.closed for part in stack.parts if isinstance(part, Child))
     state = read_state(config.data)
     assert state is not None
     assert (state.phase, state.parts, state.supervisor) == ("stopped", [], None)
