@@ -10,7 +10,7 @@ all pods share and the variables' defaults are put in as data. Prefect adds a de
 {{- range $name, $default := include "pc.jobDefaults" . | fromJson -}}
 {{- $_ := set (get $variables $name) "default" $default -}}
 {{- end -}}
-{{- /* Whoever may make a deployment chooses its login; the server refuses one that is not listed, such as the owner's. */ -}}
+{{- /* Whoever makes a deployment chooses its login. In a new deployment and in a run that is asked for, the server refuses one that is not listed. */ -}}
 {{- $logins := list "none" -}}
 {{- range $keyspace := keys .Values.keyspaces | sortAlpha -}}
 {{- $name := replace "_" "-" $keyspace -}}
