@@ -18,6 +18,7 @@ PrefectCassandraError
 │   ├── PortInUseError            something else listens where a node should
 │   ├── DataFolderError           the data folder is in use, damaged or of another version
 │   └── ResourceError             too little memory, disk or no usable Java
+├── DeploymentError           Prefect refused the blocks or deployments of a folder of flows
 └── PlatformError             something on Kubernetes is missing, failed or does not answer
     ├── ToolError                 docker, kind, kubectl or helm failed; quotes what it said
     └── PlatformTimeoutError      something on Kubernetes was not ready in time
@@ -178,6 +179,14 @@ class ResourceError(LocalStackError):
     """The machine has too little memory or disk, or no usable Java."""
 
     code = "PC540"
+
+
+class DeploymentError(PrefectCassandraError):
+    """Prefect refused the blocks or deployments of a folder of flows; quotes what it said."""
+
+    code = "PC550"
+    exit_code = 3
+    default_hint = "Mend what it names and deploy again; what was done is kept."
 
 
 class PlatformError(PrefectCassandraError):

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +19,10 @@ import pytest
 from prefect_cassandra.local import prefect_services
 from prefect_cassandra.local.guard import find_marked, sweep
 from prefect_cassandra.local.parts import log_tail
+from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 PROGRAM = Path(sys.executable).with_name("prefect-cassandra")
 PATIENCE = 240.0
@@ -54,15 +54,6 @@ for name in ("quick", "endless"):
 """
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-
-def until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """Wait for a condition and return its value."""
-    deadline = time.monotonic() + patience
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited {patience:.0f} s: {what}"
-        time.sleep(0.1)
-    return value
 
 
 def can_listen(port: int) -> bool:
@@ -116,7 +107,11 @@ class CommandLine:
                 env={**os.environ, "PREFECT_INTEGRATIONS_CASSANDRA_LOCAL_DRAIN_TIMEOUT": "2"},
             )
         self.started.append(process)
-        until(lambda: process.poll() is not None or "The stack is up" in self.data, "up")
+        eventually(
+            lambda: process.poll() is not None or "The stack is up" in self.data,
+            "the stack to be up",
+            within=PATIENCE,
+        )
         assert process.poll() is None, self.messages
         return process
 
@@ -143,7 +138,7 @@ class CommandLine:
             # Prefect's answer when SQLite is busy; its own client asks again as well.
             return None if answer[0] == 503 else answer
 
-        code, content = until(ask, f"{method} {path}", 30.0)
+        code, content = eventually(ask, f"{method} {path}", within=30.0)
         assert code < 300, content
         return content
 
@@ -162,16 +157,20 @@ class CommandLine:
             assert now in {state, "SCHEDULED", "PENDING", "RUNNING"}, now
             return now == state
 
-        until(ended, f"run {state}; {log_tail(self.folder / 'logs' / 'worker.log')}", 90.0)
+        eventually(
+            ended, f"run {state}; {log_tail(self.folder / 'logs' / 'worker.log')}", within=90.0
+        )
 
     def assert_nothing_left(self) -> None:
-        until(lambda: not find_marked(self.folder), f"{find_marked(self.folder)} to end", 60.0)
+        eventually(
+            lambda: not find_marked(self.folder), f"{find_marked(self.folder)} to end", within=60.0
+        )
         found = self.run("status")
         assert found.returncode == 1
         assert "Nothing is running" in found.stdout
         for port in PORTS.values():
             # The last thread of a process gives its sockets back after the process is gone.
-            until(lambda port=port: can_listen(port), f"port {port} to be free", 10.0)
+            eventually(lambda port=port: can_listen(port), f"port {port} to be free", within=10.0)
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +240,7 @@ def test_up_runs_everything_and_an_interrupt_ends_everything(
 
     sign = tmp_path / "started"
     local.cut_short = local.start_flow("endless", started=str(sign))
-    until(sign.exists, "the flow to start", 90.0)
+    eventually(sign.exists, "the flow to start", within=90.0)
     supervisor.send_signal(signal.SIGINT)
     assert supervisor.wait(PATIENCE) == 130
     order = re.findall(r"^(\w+) stopped", local.messages, re.MULTILINE)
@@ -262,7 +261,7 @@ def test_a_killed_worker_takes_the_stack_down_and_its_flow_with_it(
     deploy(local, flows)
     sign = tmp_path / "started"
     run = local.start_flow("endless", started=str(sign))
-    until(sign.exists, "the flow to start", 90.0)
+    eventually(sign.exists, "the flow to start", within=90.0)
 
     os.kill(local.pid_of("worker"), signal.SIGKILL)
 

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from email.message import Message
     from types import TracebackType
 
 
@@ -22,6 +23,7 @@ class Asked:
     path: str
     query: dict[str, str]
     body: bytes
+    headers: Message
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -52,7 +54,7 @@ class LoopbackServer:
                 split = urlsplit(self.path)
                 query = {name: values[-1] for name, values in parse_qs(split.query).items()}
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                asked = Asked(self.command, split.path, query, body)
+                asked = Asked(self.command, split.path, query, body, self.headers)
                 owner.asked.append(asked)
                 answer = owner.answer(asked)
                 payload = answer.encoded()
@@ -68,7 +70,7 @@ class LoopbackServer:
                 """Keep quiet: `asked` holds everything."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
     def url(self) -> str:

@@ -22,8 +22,7 @@ def build(*, root: Root = Path(), registry: Registry = "") -> None:
     With a registry they are pushed as well, and named by digest. A tag is made of the commit and of
     all files the image is built from.
     """
-    from prefect_cassandra.cli.kind import tell
-    from prefect_cassandra.cli.output import data
+    from prefect_cassandra.cli.output import data, tell
     from prefect_cassandra.kube import images
 
     for image in images.build(root, tell, registry):
@@ -49,8 +48,7 @@ def push(
 
     Runs that are under way go on with the image they have.
     """
-    from prefect_cassandra.cli.kind import tell
-    from prefect_cassandra.cli.output import data
+    from prefect_cassandra.cli.output import data, tell
     from prefect_cassandra.kube import cluster
     from prefect_cassandra.kube.kubectl import Release
     from prefect_cassandra.kube.push import push as push_flows

@@ -18,7 +18,7 @@ NodeImage = Annotated[
 @app.command
 def up(*, root: Root = Path(), node_image: NodeImage = "") -> None:
     """Make the kind cluster, unless it is there."""
-    from prefect_cassandra.cli.output import messages
+    from prefect_cassandra.cli.output import messages, tell
     from prefect_cassandra.kube import cluster
 
     name = cluster.up(root, tell, node_image)
@@ -39,6 +39,7 @@ def demo(
     in Cassandra, 1 when a count differs.
     """
     from prefect_cassandra.cli.demo import show_result
+    from prefect_cassandra.cli.output import tell
     from prefect_cassandra.kube.demo import KindDemo, perform
 
     result = perform(KindDemo(root, node_image, release, namespace), tell)
@@ -49,17 +50,8 @@ def demo(
 @app.command
 def down(*, root: Root = Path()) -> None:
     """Delete the kind cluster and everything in it."""
-    from prefect_cassandra.cli.output import messages
+    from prefect_cassandra.cli.output import messages, tell
     from prefect_cassandra.kube import cluster
 
     if not cluster.down(root, tell):
         messages().print("There is no such cluster.")
-
-
-def tell(text: str) -> None:
-    """Show a line about what is being done."""
-    from rich.text import Text
-
-    from prefect_cassandra.cli.output import messages
-
-    messages().print(Text(f"  {text}"))

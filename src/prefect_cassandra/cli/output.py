@@ -45,6 +45,11 @@ def data() -> Console:
     return Console(highlight=False, soft_wrap=True)
 
 
+def tell(text: str) -> None:
+    """Show a line about what is being done."""
+    messages().print(Text(f"  {text}"))
+
+
 def show_error(error: PrefectCassandraError, *, verbose: bool = False) -> None:
     """Show what failed and what to do next."""
     console = messages()

@@ -74,20 +74,19 @@ def apply_(
     Missing password files are made in the secrets folder; passwords never leave it.
     """
     from prefect_cassandra.cli import schema_output as show
-    from prefect_cassandra.cli.output import messages
+    from prefect_cassandra.cli.output import tell
     from prefect_cassandra.schema import LeaseRules, apply, plan
 
     config, installation = _resolve(target or Target())
     if dry_run:
         show.show_plan(plan(config, installation), output)
         return 0
-    console = messages()
     done = apply(
         config,
         installation,
         rules=LeaseRules(wait=lock_wait),
         reset_passwords=reset_passwords,
-        progress=lambda line: console.print(f"  {line}"),
+        progress=tell,
     )
     show.show_applied(done, output)
     return 0
@@ -104,20 +103,19 @@ def migrate(
     The keyspaces and roles are there already, made by `apply` or by the platform. The login folder
     is that of `prefect_owner`; the environment and the secrets of the other roles do not matter.
     """
-    from prefect_cassandra.cli.output import messages
+    from prefect_cassandra.cli.output import messages, tell
     from prefect_cassandra.schema import LeaseRules, load_keyspaces
     from prefect_cassandra.schema import migrate as carry_out
 
     target = target or Target()
     keyspaces = load_keyspaces(target.file)
-    console = messages()
     done = carry_out(
         _owner(target),
         keyspaces,
         rules=LeaseRules(wait=lock_wait),
-        progress=lambda line: console.print(f"  {line}"),
+        progress=tell,
     )
-    console.print(f"{len(done)} migration(s) carried out.")
+    messages().print(f"{len(done)} migration(s) carried out.")
 
 
 @app.command

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from prefect_cassandra.errors import ConfigurationError
 from prefect_cassandra.reads.scan import count_rows
+from prefect_cassandra.schema import flow_role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 KEYSPACE = "flights"
 DEPLOYMENT = "flights/flights"
+ROLE = f"{flow_role(KEYSPACE)}, which may SELECT and MODIFY keyspace {KEYSPACE}"
 _MISSING = "NA"
 
 

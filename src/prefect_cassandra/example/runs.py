@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
+
+    from prefect_cassandra.project.asking import Ask
 
 _POLL = 0.5
 _ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 _WARNING = 30
 _LATE_EVENTS = 20.0  # seconds
-
-
-class Ask(Protocol):
-    """Asks a Prefect server; repeats while it is busy and raises when it refuses."""
-
-    def __call__(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """Send a request to a path such as `/api/flow_runs/...` and return the answer."""
 
 
 def trigger(ask: Ask, deployment: str) -> dict[str, Any]:
@@ -107,3 +102,29 @@ def _tasks_done(ask: Ask, run_id: str) -> int:
         "task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}},
     }
     return int(ask("POST", "/api/task_runs/count", query))
+
+
+def trail(
+    ask: Ask, run: dict[str, Any], *, nobody: str, role: str, where: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Answer who, what and where for one run, as pairs of a label and a text.
+
+    Args:
+        ask: The server.
+        run: As `wait` returned it.
+        nobody: Who started it when the server does not know.
+        role: The Cassandra role it wrote as, with what that may do.
+        where: What it ran on, beside its work pool and queue.
+    """
+    deployment = ask("GET", f"/api/deployments/{run['deployment_id']}")
+    creator = run.get("created_by") or {}
+    yield "who", creator.get("display_value") or nobody
+    yield "", f"as Cassandra role {role}"
+    yield "what", f"flow run {run['name']} ({run['id']}), attempt {run['run_count']}"
+    yield "", f"deployment {deployment['name']} version {deployment['version']}"
+    if image := (deployment.get("job_variables") or {}).get("image"):
+        yield "", f"image {image}"
+    yield "where", f"work pool {run['work_pool_name']}, queue {run['work_queue_name']}"
+    for line in where:
+        yield "", line
+    yield "when", f"{run['start_time']} to {run['end_time']}, {run['total_run_time']:.1f} s"

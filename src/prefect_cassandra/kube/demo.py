@@ -12,6 +12,7 @@ from prefect_cassandra.example import runs
 from prefect_cassandra.example.flights import (
     DEPLOYMENT,
     KEYSPACE,
+    ROLE,
     DemoResult,
     Source,
     count_tables,
@@ -26,7 +27,7 @@ from prefect_cassandra.kube.server import PORT, Server, auth_of
 from prefect_cassandra.kube.tools import require
 from prefect_cassandra.project.environment import LOOPBACK
 from prefect_cassandra.project.folder import KEYSPACES_FILE
-from prefect_cassandra.schema import flow_role, load_keyspaces, reader_role
+from prefect_cassandra.schema import load_keyspaces, reader_role
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,7 +95,15 @@ def run_demo(release: Release, source: Source, tell: Callable[[str], None]) -> D
             raise PlatformError(said, hint=f"Read the pod's log with: {hint}")
         seconds = runs.seconds_by_table(ask, run["id"], KEYSPACE)
         pods = read_all(release, "pods", f"prefect.io/flow-run-id={run['id']}")
-        trail = tuple(_trail(release, ask, run, pods))
+        where = (
+            f"Job {(run.get('infrastructure_pid') or '').rpartition(':')[2]}",
+            f"pods {', '.join(pod['metadata']['name'] for pod in pods) or 'are gone already'}",
+        )
+        nobody = "the demo, with the server's own login"
+        trail = (
+            *runs.trail(ask, run, nobody=nobody, role=ROLE, where=where),
+            *_access(release),
+        )
     tell("counting what arrived, by a scan of every table")
     tables, worst = _count(release, source, seconds)
     # The chart tells the UI that its API is at `localhost`, unless there is an ingress.
@@ -119,24 +128,8 @@ def _count(release: Release, source: Source, seconds: dict[str, float]) -> tuple
             close_sessions()
 
 
-def _trail(
-    release: Release, ask: Server, run: dict[str, Any], pods: list[dict[str, Any]]
-) -> Iterator[tuple[str, str]]:
-    """Answer who, what and where for one run, and how to look at it."""
-    deployment = ask("GET", f"/api/deployments/{run['deployment_id']}")
-    creator = run.get("created_by") or {}
-    yield "who", creator.get("display_value") or "the demo, with the server's own login"
-    yield (
-        "",
-        f"as Cassandra role {flow_role(KEYSPACE)}, which may SELECT and MODIFY keyspace {KEYSPACE}",
-    )
-    yield "what", f"flow run {run['name']} ({run['id']}), attempt {run['run_count']}"
-    yield "", f"deployment {DEPLOYMENT} version {deployment['version']}"
-    yield "", f"image {(deployment.get('job_variables') or {}).get('image')}"
-    yield "where", f"work pool {run['work_pool_name']}, queue {run['work_queue_name']}"
-    yield "", f"Job {(run.get('infrastructure_pid') or '').rpartition(':')[2]}"
-    yield "", f"pods {', '.join(pod['metadata']['name'] for pod in pods) or 'are gone already'}"
-    yield "when", f"{run['start_time']} to {run['end_time']}, {run['total_run_time']:.1f} s"
+def _access(release: Release) -> Iterator[tuple[str, str]]:
+    """Say how to look at the server's pages."""
     server, secret = release.object("server"), release.object("server-auth")
     yield "look", release.command(f"port-forward service/{server} {PORT}:{PORT}")
     decode = "--output go-template='{{index .data \"auth-string\" | base64decode}}'"

@@ -8,8 +8,6 @@ and limits mean what they mean everywhere.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 from copy import deepcopy
 from pathlib import Path
@@ -17,15 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from prefect_cassandra.errors import ConfigurationError, PlatformError, PlatformTimeoutError
+from prefect_cassandra.errors import ConfigurationError
 from prefect_cassandra.kube.jobs import LOGIN_FOLDER
+from prefect_cassandra.project.deployment import Target, deploy
 from prefect_cassandra.project.environment import prefect_environment
-from prefect_cassandra.project.folder import (
-    DEPLOYMENTS_FILE,
-    KEYSPACES_FILE,
-    block_name,
-    require_flows,
-)
+from prefect_cassandra.project.folder import DEPLOYMENTS_FILE, KEYSPACES_FILE, require_flows
 from prefect_cassandra.schema import load_keyspaces
 
 if TYPE_CHECKING:
@@ -45,8 +39,6 @@ _RESOURCES = {
     "heavy": {"cpu_request": "250m", "memory_request": "512Mi", "memory_limit": "1536Mi"},
 }
 _CQL_PORT = 9042
-_COMMAND_TIMEOUT = 300.0
-_OUTPUT_LINES = 20
 
 
 def for_cluster(declared: Mapping[str, Any], image: Image) -> dict[str, Any]:
@@ -128,7 +120,7 @@ def register(
         The names of the deployments.
 
     Raises:
-        PlatformError: Prefect refused; quotes its output.
+        DeploymentError: Prefect refused; quotes its output.
     """
     mapped = for_cluster(read_declared(flows), image)
     keyspaces = list(load_keyspaces(flows / KEYSPACES_FILE).keyspaces)
@@ -136,43 +128,21 @@ def register(
         tell(f"deploying {', '.join(names_of(mapped))} with image {image.reference}")
         file = Path(home) / DEPLOYMENTS_FILE
         file.write_text(yaml.safe_dump(mapped, sort_keys=False), encoding="utf-8")
-        # Entry points are relative to the folder that holds the folder of flows.
-        _prefect(server, Path(home), arguments(release, file, keyspaces), flows.resolve().parent)
+        environment = prefect_environment(Path(home), server.api_url, os.environ)
+        deploy(
+            target_of(release, keyspaces),
+            file,
+            # Entry points are relative to the folder that holds the folder of flows.
+            folder=flows.resolve().parent,
+            environment=environment | {"PREFECT_API_AUTH_STRING": server.auth},
+        )
     return names_of(mapped)
 
 
-def arguments(release: Release, file: Path, keyspaces: Sequence[str]) -> list[str]:
-    """Return Python's arguments that save a block for each keyspace and deploy a `prefect.yaml`.
+def target_of(release: Release, keyspaces: Sequence[str]) -> Target:
+    """Return what the blocks of a release name.
 
-    All blocks name the same folder: which login is mounted there is a matter of the run's Job.
+    All name the same folder: which login is mounted there is a matter of the run's Job.
     """
-    pairs = [f"{block_name(name)}={LOGIN_FOLDER}" for name in keyspaces]
-    target = (release.object("cassandra"), str(_CQL_PORT), "", str(file))
-    return ["-m", "prefect_cassandra.project.deploying", *target, *pairs]
-
-
-def _prefect(server: Server, home: Path, arguments: Sequence[str], folder: Path) -> None:
-    """Run a command of Prefect's, which is another process because it reads its own settings."""
-    environment = prefect_environment(home, server.api_url, os.environ)
-    environment["PREFECT_API_AUTH_STRING"] = server.auth
-    shown = f"`python {' '.join(arguments[:2])} ...`"
-    try:
-        done = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_COMMAND_TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise PlatformTimeoutError(f"{shown} did not end in {_COMMAND_TIMEOUT:.0f} s.") from error
-    if done.returncode:
-        tail = "\n".join(done.stdout.strip().splitlines()[-_OUTPUT_LINES:])
-        raise PlatformError(
-            f"{shown} failed with exit code {done.returncode}:\n{tail}",
-            hint="Mend what it names and repeat; what was done is kept.",
-        )
+    logins = dict.fromkeys(keyspaces, LOGIN_FOLDER)
+    return Target((release.object("cassandra"),), _CQL_PORT, logins)

@@ -34,7 +34,6 @@ def migrations_job(release: Release, image: str) -> dict[str, Any]:
     command = [
         *("prefect-cassandra", "schema", "migrate"),
         *("--file", "flows/keyspaces.yaml"),
-        *("--environment", "kubernetes"),
         *("--contact-points", release.object("cassandra")),
         *("--login-folder", LOGIN_FOLDER),
     ]

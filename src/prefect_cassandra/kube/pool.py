@@ -176,8 +176,8 @@ def read_wanted(template: Path, pool: Path) -> Pool:
 
     Args:
         template: The base job template, JSON.
-        pool: `{"name": ..., "queues": [...]}`; a queue is a name, or an object with `name`,
-            `priority`, `concurrencyLimit` and `description`.
+        pool: `{"name": ..., "queues": [...]}`; a queue has `name`, `priority`, `concurrencyLimit`
+            and `description`.
 
     Raises:
         ConfigurationError: A file is missing or is not that.
@@ -193,10 +193,8 @@ def read_wanted(template: Path, pool: Path) -> Pool:
         raise ConfigurationError(f"{pool} does not describe a work pool: {error!r}.") from error
 
 
-def _queue(one: str | Mapping[str, Any]) -> Queue:
-    if isinstance(one, str):
-        return Queue(one)
-    limit = one.get("concurrencyLimit", one.get("concurrency_limit"))
+def _queue(one: Mapping[str, Any]) -> Queue:
+    limit = one.get("concurrencyLimit")
     return Queue(one["name"], one.get("priority"), limit, one.get("description"))
 
 

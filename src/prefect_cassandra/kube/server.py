@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import time
-from contextlib import closing
-from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 
 from prefect_cassandra.errors import PlatformError
 from prefect_cassandra.kube.kubectl import read_secret
+from prefect_cassandra.project.asking import insist, send
 from prefect_cassandra.project.environment import LOOPBACK
 
 if TYPE_CHECKING:
     from prefect_cassandra.kube.forward import Forward
     from prefect_cassandra.kube.kubectl import Release
+    from prefect_cassandra.project.asking import Body
 
 PORT = 4200
-_TIMEOUT = 10.0
-_PATIENCE = 60.0
-_PAUSE = 0.5
-_ERROR, _FIRST_SERVER_ERROR = 400, 500
 
 
 class Server:
@@ -41,34 +34,17 @@ class Server:
         """Return the address of the API as it is now."""
         return f"http://{LOOPBACK}:{self._forward.port}/api"
 
-    def __call__(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    def __call__(self, method: str, path: str, body: Body = None) -> Any:
         """Ask; a server that is away or busy for a moment is waited out.
 
         Raises:
             PlatformError: It refuses, or stays away.
         """
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            status, content = self._send(method, path, body)
-            if 0 < status < _ERROR:
-                return content
-            may_pass = status == 0 or status >= _FIRST_SERVER_ERROR
-            if not may_pass or time.monotonic() > deadline:
-                answer = f"{status}: {content}" if status else f"nothing: {content}"
-                raise PlatformError(f"the Prefect server answers {method} {path} with {answer}")
-            time.sleep(_PAUSE)
+        return insist(self._send, method, path, body, PlatformError)
 
-    def _send(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, Any]:
-        token = base64.b64encode(self.auth.encode()).decode()
-        headers = {"Content-Type": "application/json", "Authorization": f"Basic {token}"}
-        payload = None if body is None else json.dumps(body)
-        with closing(HTTPConnection(LOOPBACK, self._forward.port, timeout=_TIMEOUT)) as connection:
-            try:
-                connection.request(method, path, payload, headers)
-                answer = connection.getresponse()
-                return answer.status, json.loads(answer.read() or b"null")
-            except (OSError, HTTPException, ValueError) as error:
-                return 0, str(error) or type(error).__name__
+    def _send(self, method: str, path: str, body: Body) -> tuple[int, Any]:
+        # The port is another one when the pod behind it was replaced.
+        return send(self._forward.port, method, path, body, auth=self.auth)
 
 
 def auth_of(release: Release) -> str:

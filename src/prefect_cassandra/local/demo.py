@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from prefect_cassandra.example import runs
 from prefect_cassandra.example.flights import (
     DEPLOYMENT,
     KEYSPACE,
+    ROLE,
     DemoResult,
     Source,
     count_tables,
@@ -23,19 +23,18 @@ from prefect_cassandra.local.project import deploy
 from prefect_cassandra.local.stack import Event, Stack
 from prefect_cassandra.local.state import read_state
 from prefect_cassandra.local.supervisor import Requests, listening
-from prefect_cassandra.schema import flow_role, reader_role
+from prefect_cassandra.project.asking import insist, send
+from prefect_cassandra.schema import reader_role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from prefect_cassandra.local.plan import StackConfig
+    from prefect_cassandra.project.asking import Body
 
-_POLL = 0.5
 # A folder with this file may be deleted by the next demo; a folder of `local up` has none.
 _MARKER = "demo"
-_BUSY_TIMEOUT = 30.0
-_HTTP_ERROR, _HTTP_UNAVAILABLE = 400, 503
 
 
 def perform(
@@ -86,6 +85,7 @@ def perform(
             if requests.first is None:
                 report(Event("demo", "note", f"the logs stay in {config.data}"))
                 raise
+        else:
             # What is deleted next needs no flush to disk.
             stack.hurry()
         finally:
@@ -144,46 +144,20 @@ def run_demo(stack: Stack, tell: Callable[[str], None], check: Callable[[], None
     if said is not None:
         raise LocalStackError(said, hint=f"Read {stack.config.data / 'logs' / 'worker.log'}.")
     seconds = runs.seconds_by_table(ask, run["id"], KEYSPACE)
+    points = ", ".join(f"{host}:{stack.cql_port}" for host in stack.contact_points)
+    where = (f"process {run['infrastructure_pid']}", f"Cassandra at {points}")
+    nobody = "the demo, through the API without a login"
+    trail = runs.trail(ask, run, nobody=nobody, role=ROLE, where=where)
     tell("counting what arrived, by a scan of every table")
     # Reads what the flow wrote with a login that could not have written it.
     session = shared_session(stack.cluster_config(reader_role(KEYSPACE)))
     return DemoResult(
         count_tables(session, source, seconds),
         latest_to_arrive(session, source),
-        tuple(_trail(stack, run)),
+        tuple(trail),
         f"{prefect_services.ui_url(port)}/runs/flow-run/{run['id']}",
     )
 
 
-def _ask(port: int, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Ask the Prefect server; a busy SQLite answers 503 for a moment, which is waited out."""
-    deadline = time.monotonic() + _BUSY_TIMEOUT
-    while True:
-        status, content = prefect_services.request(port, method, path, body) or (0, "nothing")
-        if 0 < status < _HTTP_ERROR:
-            return content
-        is_busy = status in {0, _HTTP_UNAVAILABLE}
-        if not is_busy or time.monotonic() > deadline:
-            raise LocalStackError(
-                f"the Prefect server answers {method} {path} with {status or 'nothing'}: {content}"
-            )
-        time.sleep(_POLL)
-
-
-def _trail(stack: Stack, run: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Answer who, what and where for one run."""
-    port = stack.config.server_port
-    deployment = _ask(port, "GET", f"/api/deployments/{run['deployment_id']}")
-    creator = run.get("created_by") or {}
-    yield "who", creator.get("display_value") or "the demo, through the API without a login"
-    yield (
-        "",
-        f"as Cassandra role {flow_role(KEYSPACE)}, which may SELECT and MODIFY keyspace {KEYSPACE}",
-    )
-    yield "what", f"flow run {run['name']} ({run['id']}), attempt {run['run_count']}"
-    yield "", f"deployment {DEPLOYMENT} version {deployment['version']}"
-    pool, queue = run["work_pool_name"], run["work_queue_name"]
-    yield "where", f"work pool {pool}, queue {queue}, process {run['infrastructure_pid']}"
-    points = ", ".join(f"{host}:{stack.cql_port}" for host in stack.contact_points)
-    yield "", f"Cassandra at {points}"
-    yield "when", f"{run['start_time']} to {run['end_time']}, {run['total_run_time']:.1f} s"
+def _ask(port: int, method: str, path: str, body: Body = None) -> Any:
+    return insist(partial(send, port), method, path, body, LocalStackError)

@@ -6,7 +6,6 @@ make up most of the start go on in both child processes at once.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import sys
@@ -14,12 +13,12 @@ import time
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from http.client import HTTPConnection, HTTPException
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from prefect_cassandra.local.guard import BRANCH, MARK, mark_of, unmarked
 from prefect_cassandra.local.parts import Child, wait_for
+from prefect_cassandra.project.asking import send
 from prefect_cassandra.project.environment import LOOPBACK, prefect_environment
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ WORKER_NAME = "local"
 WORKER_BRANCH = "worker"
 GO = b"go\n"
 
-_REQUEST_TIMEOUT = 5.0
 _OK = 200
 
 
@@ -173,14 +171,8 @@ def request(
     port: int, method: str, path: str, body: dict[str, Any] | None = None
 ) -> tuple[int, Any] | None:
     """Ask the server; None when it does not answer."""
-    payload = None if body is None else json.dumps(body)
-    with closing(HTTPConnection(HOST, port, timeout=_REQUEST_TIMEOUT)) as connection:
-        try:
-            connection.request(method, path, payload, {"Content-Type": "application/json"})
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read() or b"null")
-        except (OSError, HTTPException, ValueError):
-            return None
+    status, content = send(port, method, path, body)
+    return (status, content) if status else None
 
 
 def is_server_ready(port: int) -> bool:

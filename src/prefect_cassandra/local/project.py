@@ -7,17 +7,16 @@ that keyspace's flow role with the files the schema room wrote: no password leav
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prefect_cassandra.errors import ConfigurationError, LocalStackError
+from prefect_cassandra.errors import ConfigurationError
 from prefect_cassandra.local.guard import MARK, mark_of
 from prefect_cassandra.local.plan import StackConfig
 from prefect_cassandra.local.stack import Stack
 from prefect_cassandra.local.supervisor import require_running
+from prefect_cassandra.project import deployment
 from prefect_cassandra.project.folder import (
     DEPLOYMENTS_FILE,
     KEYSPACES_FILE,
@@ -29,9 +28,6 @@ from prefect_cassandra.schema import Applied, Installation, apply, flow_role, lo
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-_COMMAND_TIMEOUT = 180.0
-_OUTPUT_LINES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +76,7 @@ def deploy(stack: Stack, flows: Path, tell: Callable[[str], None]) -> Deployed:
     Raises:
         ConfigurationError: A file is missing or wrong.
         SchemaError: A migration cannot be applied.
-        LocalStackError: Prefect refused the blocks or the deployments; quotes its output.
+        DeploymentError: Prefect refused the blocks or the deployments; quotes its output.
     """
     require_flows(flows)
     installation = Installation(
@@ -99,41 +95,14 @@ def deploy(stack: Stack, flows: Path, tell: Callable[[str], None]) -> Deployed:
 
 
 def _deploy(stack: Stack, flows: Path, keyspaces: list[str]) -> None:
-    file = flows.resolve() / DEPLOYMENTS_FILE
     secrets = stack.config.data / "secrets"
-    command = [
-        *(sys.executable, "-m", "prefect_cassandra.project.deploying"),
-        *(",".join(stack.contact_points), str(stack.cql_port), str(stack.ca_file or "")),
-        str(file),
-        *(f"{block_name(name)}={secrets / flow_role(name)}" for name in keyspaces),
-    ]
-    # Entry points are relative to the folder that holds the folder of flows.
-    _run(stack, command, file.parent.parent)
-
-
-def _run(stack: Stack, command: list[str], folder: Path) -> None:
-    shown = f"`{' '.join(command[1:3])} ...`"
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            # With the stack's mark, so that its guard ends the command when we are killed.
-            env=stack.environment() | {MARK: mark_of(stack.config.data)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=_COMMAND_TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise LocalStackError(
-            f"{shown} did not end within {_COMMAND_TIMEOUT:.0f} s.",
-            hint=f"Read {stack.config.data / 'logs' / 'server.log'} and deploy again.",
-        ) from error
-    if done.returncode:
-        tail = "\n".join(done.stdout.strip().splitlines()[-_OUTPUT_LINES:])
-        raise LocalStackError(
-            f"{shown} failed with exit code {done.returncode}:\n{tail}",
-            hint="Mend what it names and deploy again; what was done is kept.",
-        )
+    logins = {name: secrets / flow_role(name) for name in keyspaces}
+    file = flows.resolve() / DEPLOYMENTS_FILE
+    deployment.deploy(
+        deployment.Target(stack.contact_points, stack.cql_port, logins, stack.ca_file),
+        file,
+        # Entry points are relative to the folder that holds the folder of flows.
+        folder=file.parent.parent,
+        # With the stack's mark, so that its guard ends the process when we are killed.
+        environment=stack.environment() | {MARK: mark_of(stack.config.data)},
+    )

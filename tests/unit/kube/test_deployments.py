@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from prefect_cassandra.errors import ConfigurationError
-from prefect_cassandra.kube.deployments import arguments, for_cluster, read_declared
+from prefect_cassandra.kube.deployments import for_cluster, read_declared, target_of
 from prefect_cassandra.kube.images import Image
 from prefect_cassandra.kube.kubectl import Release
 from prefect_cassandra.schema import flow_role, load_keyspaces
@@ -93,8 +93,9 @@ def test_a_file_without_deployments_is_refused(declared: dict[str, Any]) -> None
 
 
 def test_blocks_name_the_service_and_the_mounted_login() -> None:
-    words = arguments(Release("pc", "prefect"), Path("x/prefect.yaml"), ["values_demo"])
-    assert words[2:] == [
+    target = target_of(Release("pc", "prefect"), ["values_demo"])
+    assert target.arguments(Path("x/prefect.yaml")) == [
+        *("-m", "prefect_cassandra.project.deploying"),
         *("pc-cassandra", "9042", "", "x/prefect.yaml"),
         "values-demo=/etc/prefect-cassandra/login",
     ]

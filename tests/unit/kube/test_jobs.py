@@ -18,7 +18,6 @@ def test_the_job_migrates_as_the_owner_and_as_nobody_else() -> None:
     assert container["command"] == [
         *("prefect-cassandra", "schema", "migrate"),
         *("--file", "flows/keyspaces.yaml"),
-        *("--environment", "kubernetes"),
         *("--contact-points", "pc-cassandra"),
         *("--login-folder", "/etc/prefect-cassandra/login"),
     ]

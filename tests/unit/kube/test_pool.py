@@ -119,7 +119,7 @@ def test_wanted_is_read_from_the_charts_files(tmp_path: Path) -> None:
     pool = {
         "name": "cassandra",
         "concurrencyLimit": None,
-        "queues": ["default", {"name": "heavy", "priority": 2, "concurrencyLimit": 4}],
+        "queues": [{"name": "default"}, {"name": "heavy", "priority": 2, "concurrencyLimit": 4}],
     }
     (tmp_path / "p.json").write_text(json.dumps(pool))
     wanted = read_wanted(tmp_path / "t.json", tmp_path / "p.json")

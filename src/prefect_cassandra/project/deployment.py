@@ -1,0 +1,76 @@
+"""Brings a folder of flows to a Prefect server: the blocks of its keyspaces, its deployments.
+
+The work is done by `deploying.py` in a process of its own; this side imports nothing of Prefect.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prefect_cassandra.errors import DeploymentError
+from prefect_cassandra.project.folder import block_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+_PROGRAM = "prefect_cassandra.project.deploying"
+_TIMEOUT = 300.0
+_OUTPUT_LINES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The Cassandra that the blocks name.
+
+    Args:
+        hosts: Contact points.
+        port: CQL port.
+        logins: Keyspace to the folder with its flows' login, as the flows see it.
+        ca_file: Certificates to trust, None for plain text.
+    """
+
+    hosts: Sequence[str]
+    port: int
+    logins: Mapping[str, Path | str]
+    ca_file: Path | None = None
+
+    def arguments(self, file: Path) -> list[str]:
+        """Return Python's arguments that save the blocks and deploy a `prefect.yaml`."""
+        where = (",".join(self.hosts), str(self.port), str(self.ca_file or ""))
+        pairs = [f"{block_name(name)}={folder}" for name, folder in self.logins.items()]
+        return ["-m", _PROGRAM, *where, str(file), *pairs]
+
+
+def deploy(target: Target, file: Path, *, folder: Path, environment: Mapping[str, str]) -> None:
+    """Save the blocks and make the deployments; safe to repeat.
+
+    Args:
+        target: What the blocks name.
+        file: A `prefect.yaml`.
+        folder: What its entry points are relative to.
+        environment: The whole environment, in which Prefect means the right server.
+
+    Raises:
+        DeploymentError: Prefect refused, or did not end in time; quotes its output.
+    """
+    try:
+        done = subprocess.run(
+            [sys.executable, *target.arguments(file)],
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DeploymentError(f"Deploying {file} did not end within {_TIMEOUT:.0f} s.") from error
+    if done.returncode:
+        tail = "\n".join(done.stdout.strip().splitlines()[-_OUTPUT_LINES:])
+        raise DeploymentError(f"Deploying {file} failed with exit code {done.returncode}:\n{tail}")

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from prefect_cassandra.errors import DeploymentError
+from prefect_cassandra.project import deployment
+from prefect_cassandra.project.deployment import Target, deploy
+
+TARGET = Target(("10.0.0.1", "10.0.0.2"), 9042, {"weather_api": "/logins/w"}, Path("/ca.pem"))
+
+
+def test_arguments_hold_places_and_no_password() -> None:
+    assert TARGET.arguments(Path("prefect.yaml")) == [
+        *("-m", "prefect_cassandra.project.deploying"),
+        *("10.0.0.1,10.0.0.2", "9042", "/ca.pem", "prefect.yaml"),
+        "weather-api=/logins/w",
+    ]
+
+
+def test_what_the_process_said_last_is_in_the_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "talks.py").write_text(
+        "for i in range(100):\n    print('line', i)\nraise SystemExit(7)\n"
+    )
+    monkeypatch.setattr(deployment, "_PROGRAM", "talks")
+    file = tmp_path / "prefect.yaml"
+    with pytest.raises(DeploymentError, match="exit code 7:\nline 80\n") as raised:
+        deploy(TARGET, file, folder=tmp_path, environment=os.environ)
+    assert "line 99" in str(raised.value)
+    assert "line 79" not in str(raised.value)
+
+
+def test_a_process_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hangs.py").write_text("import signal\nsignal.pause()\n")
+    monkeypatch.setattr(deployment, "_PROGRAM", "hangs")
+    monkeypatch.setattr(deployment, "_TIMEOUT", 0.3)
+    with pytest.raises(DeploymentError, match="did not end within"):
+        deploy(TARGET, tmp_path / "prefect.yaml", folder=tmp_path, environment=os.environ)
