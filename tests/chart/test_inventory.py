@@ -10,7 +10,7 @@ from chart.rendering import CHART, helm, parsed, render
 
 ROLES = ("prefect-owner", "prefect-state", "prefect-ledger")
 COMMON = {
-    "ConfigMap": {"cassandra", "keyspaces", "work-pool"},
+    "ConfigMap": {"cassandra", "installation", "keyspaces", "work-pool"},
     "Deployment": {"server", "worker"},
     "Job": {"bootstrap", "migrate", "work-pool"},
     "NetworkPolicy": {
