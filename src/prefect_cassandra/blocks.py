@@ -444,9 +444,11 @@ class CassandraCluster(DatabaseBlock):
         Args:
             operation: CQL with `?` or `:name` markers.
             seq_of_parameters: Sequences or mappings, one per execution; may be an iterator.
-            execution_kwargs: `in_flight`, `consistency`, `timeout` or `idempotent` of the session.
+            execution_kwargs: `in_flight` (the setting `requests_in_flight` where it is left out),
+                `consistency`, `timeout` or `idempotent` of the session.
         """
-        self.session().execute_many(operation, seq_of_parameters, **execution_kwargs)
+        options = _in_flight() | execution_kwargs
+        self.session().execute_many(operation, seq_of_parameters, **options)
 
     async def aexecute_many(
         self,
@@ -456,7 +458,8 @@ class CassandraCluster(DatabaseBlock):
     ) -> None:
         """Do what `execute_many` does, without blocking the event loop."""
         session = await self._asession()
-        await session.aexecute_many(operation, seq_of_parameters, **execution_kwargs)
+        options = _in_flight() | execution_kwargs
+        await session.aexecute_many(operation, seq_of_parameters, **options)
 
     async def _asession(self) -> Session:
         """Return the session; a thread imports the driver, which takes a moment the first time."""
@@ -491,3 +494,7 @@ def _has_port(point: str) -> bool:
     except ValueError:
         return True
     return False
+
+
+def _in_flight() -> dict[str, int]:
+    return {"in_flight": DriverSettings().requests_in_flight}

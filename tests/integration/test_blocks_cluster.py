@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import cloudpickle
 import pytest
 
+from prefect_cassandra.driver.pump import Pump
 from prefect_cassandra.driver.sharing import shared_session
 from prefect_cassandra.errors import DataError, UnreachableError
 from support.blocks import cluster_block, fetch_pickled
@@ -17,6 +18,7 @@ from support.ports import free_ports
 
 if TYPE_CHECKING:
     from prefect_cassandra.blocks import CassandraCluster
+    from prefect_cassandra.driver.session import Session
 
     from .conftest import RunningNode
 
@@ -81,6 +83,24 @@ async def test_afetch_many_reads_across_pages(cluster: CassandraCluster, numbers
 def test_execute_many_names_the_row_it_refuses(cluster: CassandraCluster, numbers: str) -> None:
     with pytest.raises(DataError, match="row 2, column n"):
         cluster.execute_many(f"INSERT INTO {numbers} (p, n) VALUES (?, ?)", [["a", 1], ["a", "x"]])
+
+
+def test_execute_many_keeps_as_many_under_way_as_the_setting_says(
+    cluster: CassandraCluster, numbers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_INTEGRATIONS_CASSANDRA_DRIVER_REQUESTS_IN_FLIGHT", "3")
+    seen = []
+
+    class Spy(Pump):
+        def __init__(self, session: Session, in_flight: int) -> None:
+            seen.append(in_flight)
+            super().__init__(session, in_flight)
+
+    monkeypatch.setattr("prefect_cassandra.driver.session.Pump", Spy)
+    insert = f"INSERT INTO {numbers} (p, n) VALUES (?, ?)"
+    cluster.execute_many(insert, [["c", 1]])
+    cluster.execute_many(insert, [["c", 2]], in_flight=5)
+    assert seen == [3, 5]
 
 
 def test_blocks_of_equal_values_share_a_session(node: RunningNode) -> None:

@@ -7,15 +7,16 @@ back through a queue, so nothing is locked and nothing is sent after the stop.
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import logging
 import queue
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from prefect_cassandra.driver.threads import in_thread
 from prefect_cassandra.errors import (
     ConfigurationError,
     NotAppliedError,
@@ -150,14 +151,7 @@ class Pump:
 
     async def arun(self, requests: Iterable[Request]) -> PumpReport:
         """Do what `run` does in a thread of its own; cancelling the task stops the stream."""
-        work = asyncio.ensure_future(asyncio.to_thread(self.run, requests))
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            self.cancel()
-            # Nothing may still be sent once the caller sees the cancellation.
-            await asyncio.wait([work])
-            raise
+        return await in_thread(partial(self.run, requests), self.cancel)
 
     @property
     def _pending(self) -> int:

@@ -7,15 +7,16 @@ repeated: of two rows with one key the later wins, however the requests overtake
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect_cassandra.driver.encoded import encoded_request, value_encoder
 from prefect_cassandra.driver.identifiers import qualified
 from prefect_cassandra.driver.pump import Pump
+from prefect_cassandra.driver.threads import in_thread
 from prefect_cassandra.driver.types import UNSET
 from prefect_cassandra.errors import ConfigurationError, DataError, PrefectCassandraError
 from prefect_cassandra.writes.batching import batches, fold_duplicates
@@ -124,25 +125,17 @@ async def aload(  # noqa: PLR0913 -- the parameters of load()
     `data` is iterated in that thread.
     """
     cancelled = threading.Event()
-    work = asyncio.ensure_future(
-        asyncio.to_thread(
-            load,
-            session,
-            table,
-            data,
-            options,
-            keyspace=keyspace,
-            progress=progress,
-            cancelled=cancelled,
-        )
+    work = partial(
+        load,
+        session,
+        table,
+        data,
+        options,
+        keyspace=keyspace,
+        progress=progress,
+        cancelled=cancelled,
     )
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        cancelled.set()
-        # Nothing may still be sent once the caller sees the cancellation.
-        await asyncio.wait([work])
-        raise
+    return await in_thread(work, cancelled.set)
 
 
 def _throttled(progress: Callable[[LoadReport], None], run: _Load) -> Callable[[PumpReport], None]:
