@@ -20,6 +20,16 @@ class NetworkPolicy(Closed):
             "NetworkPolicy, for example [{ports: [{port: 443}]}]."
         ),
     )
+    server_peers: list[dict[str, Any]] = Field(
+        default=[],
+        description=(
+            "Who may reach the server beside this release's own pods: peers as in a NetworkPolicy, "
+            "for example [{namespaceSelector: {matchLabels: {team: data}}}]."
+        ),
+    )
+    cassandra_peers: list[dict[str, Any]] = Field(
+        default=[], description="The same for Cassandra's CQL port."
+    )
     api_server_cidrs: list[str] = Field(
         default=[],
         alias="apiServerCIDRs",

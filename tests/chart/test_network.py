@@ -176,6 +176,22 @@ def test_ingress_opens_the_server_alone() -> None:
     assert opened == {("server", 4200)}
 
 
+@pytest.mark.parametrize(
+    ("value", "opened"),
+    [("serverPeers", ("server", 4200)), ("cassandraPeers", ("cassandra", 9042))],
+)
+def test_who_is_named_comes_in_at_one_port(value: str, opened: tuple[str, int]) -> None:
+    peer = {"podSelector": {"matchLabels": {"app.kubernetes.io/instance": "other"}}}
+    rules = policies({"networkPolicy": {value: [peer]}})
+    members = peers(render("default"))
+    found = {
+        (stranger.name, name, port)
+        for stranger, (name, member), port in product((*STRANGERS, WORLD), members.items(), PORTS)
+        if allowed(rules, stranger, member, port)
+    }
+    assert found == {("neighbour", *opened)}
+
+
 def test_policies_can_be_left_out() -> None:
     assert policies({"networkPolicy": {"enabled": False}}) == []
 

@@ -12,12 +12,12 @@ import pytest
 from prefect_cassandra.errors import PlatformError
 from prefect_cassandra.example.flights import DEPLOYMENT
 from prefect_cassandra.kube import cluster
-from prefect_cassandra.kube.forward import forwarded
+from prefect_cassandra.kube.installation import read_installation
 from prefect_cassandra.kube.jobs import migrations_job, run_job
 from prefect_cassandra.kube.kubectl import read_all, read_secret
 from prefect_cassandra.kube.push import push
 from prefect_cassandra.kube.release import helm
-from prefect_cassandra.kube.server import PORT, Server, auth_of
+from prefect_cassandra.kube.server import reached
 from prefect_cassandra.kube.tools import attempt, run
 from support.snippets import ROOT
 
@@ -54,7 +54,7 @@ def flow_pod(platform: Platform) -> dict[str, Any]:
 
 def knock(release: Release, component: str, image: str, *targets: str) -> dict[str, str]:
     """Try to connect from a pod that the network policies take for one of a component."""
-    job = migrations_job(release, image)
+    job = migrations_job(read_installation(release), image)
     name = f"knock-{uuid.uuid4().hex[:8]}"
     labels = {
         "app.kubernetes.io/instance": release.name,
@@ -101,8 +101,7 @@ def test_a_flow_pod_holds_one_login_and_no_token(platform: Platform) -> None:
 
 @pytest.mark.parametrize("login", ["prefect-owner", "prefect-ledger", "somebody"])
 def test_no_run_gets_a_login_that_is_not_a_flows(platform: Platform, login: str) -> None:
-    with forwarded(platform.release, "server", PORT) as forward:
-        ask = Server(forward, auth_of(platform.release))
+    with reached(platform.release, read_installation(platform.release)) as ask:
         deployment = ask("GET", f"/api/deployments/name/{DEPLOYMENT}")["id"]
         path = f"/api/deployments/{deployment}/create_flow_run"
         with pytest.raises(PlatformError, match="is not one of"):
@@ -177,8 +176,7 @@ def test_new_flows_need_no_helm(platform: Platform, tmp_path: Path) -> None:
     (copy / "flows" / "values" / "more.csv").write_text(f"value\n{uuid.uuid4().int % 1000}\n")
     before = run(helm(release, "history", release.name, "--output", "json"))
     pushed = push(copy, release, print, cluster=cluster.cluster_name(ROOT))
-    with forwarded(release, "server", PORT) as forward:
-        ask = Server(forward, auth_of(release))
+    with reached(release, read_installation(release)) as ask:
         found = ask("GET", f"/api/deployments/name/{DEPLOYMENT}")
     assert found["job_variables"]["image"] == pushed.image.reference
     assert found["version"] == pushed.image.tag

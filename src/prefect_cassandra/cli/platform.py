@@ -90,15 +90,19 @@ def bootstrap(
     from prefect_cassandra.schema import Installation, load_keyspaces
     from prefect_cassandra.schema import bootstrap as make_ours
 
+    tls = None
+    if cluster.ca_file:
+        # A pod's address is in no certificate; who signed it is what is checked.
+        tls = Tls(ca_file=cluster.ca_file, verify_host=False)
+    elif cluster.tls:
+        # The public authorities sign for anybody, so there the name counts.
+        tls = Tls(server_name=cluster.contact_points[0])
     config = ClusterConfig(
         contact_points=cluster.contact_points,
         port=cluster.port,
         local_datacenter=cluster.local_datacenter,
         login=Login(folder=cluster.superuser),
-        # A pod's address is in no certificate; who signed it is what is checked.
-        tls=Tls(ca_file=cluster.ca_file, verify_host=False)
-        if cluster.tls or cluster.ca_file
-        else None,
+        tls=tls,
     )
     installation = Installation(load_keyspaces(keyspaces), environment, logins)
     done = make_ours(config, installation, nodes=cluster.nodes, timeout=timeout, progress=_say)

@@ -47,6 +47,15 @@ class Target:
     ca_file: Annotated[
         Path | None, Parameter(help="Certificates to trust (PEM); encrypts the connection.")
     ] = None
+    tls: Annotated[
+        bool, Parameter(negative=(), help="Encrypt, and trust the authorities of the system.")
+    ] = False
+    verify_host: Annotated[
+        bool, Parameter(help="Whether a node's certificate must name its address.")
+    ] = True
+    server_name: Annotated[
+        str | None, Parameter(help="Name that certificates have instead of addresses.")
+    ] = None
     local_datacenter: Annotated[
         str | None, Parameter(help="Datacenter to talk to, where there are several.")
     ] = None
@@ -214,10 +223,13 @@ def _owner(target: Target) -> ClusterConfig:
 def _connection(target: Target, login: Path) -> ClusterConfig:
     from prefect_cassandra.driver.config import ClusterConfig, Login, Tls
 
+    tls = Tls(
+        ca_file=target.ca_file, verify_host=target.verify_host, server_name=target.server_name
+    )
     return ClusterConfig(
         contact_points=target.contact_points,
         port=target.port,
         local_datacenter=target.local_datacenter,
         login=Login(folder=login),
-        tls=Tls(ca_file=target.ca_file) if target.ca_file else None,
+        tls=tls if target.tls or target.ca_file else None,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from prefect_cassandra.driver.config import ClusterConfig, Login
 from prefect_cassandra.driver.sharing import close_sessions, shared_session
 from prefect_cassandra.errors import PlatformError
 from prefect_cassandra.example import runs
@@ -19,13 +18,13 @@ from prefect_cassandra.example.flights import (
     latest_to_arrive,
 )
 from prefect_cassandra.kube import cluster, images
-from prefect_cassandra.kube.forward import forwarded
-from prefect_cassandra.kube.kubectl import Release, read_all, read_secret
+from prefect_cassandra.kube.cassandra import connected
+from prefect_cassandra.kube.installation import read_installation
+from prefect_cassandra.kube.kubectl import Release, read_all
 from prefect_cassandra.kube.push import put_in_use
 from prefect_cassandra.kube.release import install, make_namespace, public_images, values_of
-from prefect_cassandra.kube.server import PORT, Server, auth_of
+from prefect_cassandra.kube.server import PORT, reached
 from prefect_cassandra.kube.tools import require
-from prefect_cassandra.project.environment import LOOPBACK
 from prefect_cassandra.project.folder import KEYSPACES_FILE
 from prefect_cassandra.schema import load_keyspaces, reader_role
 
@@ -33,9 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from prefect_cassandra.kube.installation import InstalledRelease
+
 RELEASE = "pc"
 NAMESPACE = "prefect"
-_CQL_PORT = 9042
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +74,20 @@ def perform(demo: KindDemo, tell: Callable[[str], None]) -> DemoResult:
     public = [one for one in public_images(demo.root, release, values) if images.exists(one)]
     images.load(name, [platform.tagged, flows.tagged, *public], tell)
     install(demo.root, release, values, tell)
-    put_in_use(demo.root, release, flows, tell)
-    return run_demo(release, source, tell)
+    installed = read_installation(release)
+    put_in_use(demo.root, release, installed, flows, tell)
+    return run_demo(release, installed, source, tell)
 
 
-def run_demo(release: Release, source: Source, tell: Callable[[str], None]) -> DemoResult:
+def run_demo(
+    release: Release, installed: InstalledRelease, source: Source, tell: Callable[[str], None]
+) -> DemoResult:
     """Trigger the flights deployment, wait for the run, and count.
 
     Raises:
         PlatformError: The run did not complete; quotes its last log lines.
     """
-    with forwarded(release, "server", PORT) as forward:
-        ask = Server(forward, auth_of(release))
+    with reached(release, installed) as ask:
         run = runs.trigger(ask, DEPLOYMENT)
         tell(f"flow run {run['name']} of deployment {DEPLOYMENT} was created")
         run = runs.wait(ask, run["id"], tell, lambda: None)
@@ -102,24 +104,19 @@ def run_demo(release: Release, source: Source, tell: Callable[[str], None]) -> D
         nobody = "the demo, with the server's own login"
         trail = (
             *runs.trail(ask, run, nobody=nobody, role=ROLE, where=where),
-            *_access(release),
+            *_access(release, installed),
         )
     tell("counting what arrived, by a scan of every table")
-    tables, worst = _count(release, source, seconds)
-    # The chart tells the UI that its API is at `localhost`, unless there is an ingress.
-    url = f"http://localhost:{PORT}/runs/flow-run/{run['id']}"
+    tables, worst = _count(release, installed, source, seconds)
+    url = f"{installed.server.ui_url}/runs/flow-run/{run['id']}"
     return DemoResult(tables, worst, trail, url)
 
 
-def _count(release: Release, source: Source, seconds: dict[str, float]) -> tuple[Any, Any]:
+def _count(
+    release: Release, installed: InstalledRelease, source: Source, seconds: dict[str, float]
+) -> tuple[Any, Any]:
     """Read what the flow wrote with a login that could not have written it."""
-    login = read_secret(release, f"login-{reader_role(KEYSPACE).replace('_', '-')}")
-    with forwarded(release, "cassandra", _CQL_PORT) as forward:
-        config = ClusterConfig(
-            contact_points=(LOOPBACK,),
-            port=forward.port,
-            login=Login(login["username"], login["password"]),
-        )
+    with connected(release, installed, reader_role(KEYSPACE)) as config:
         try:
             session = shared_session(config)
             return count_tables(session, source, seconds), latest_to_arrive(session, source)
@@ -128,9 +125,12 @@ def _count(release: Release, source: Source, seconds: dict[str, float]) -> tuple
             close_sessions()
 
 
-def _access(release: Release) -> Iterator[tuple[str, str]]:
-    """Say how to look at the server's pages."""
-    server, secret = release.object("server"), release.object("server-auth")
-    yield "look", release.command(f"port-forward service/{server} {PORT}:{PORT}")
-    decode = "--output go-template='{{index .data \"auth-string\" | base64decode}}'"
-    yield "login", release.command(f"get secret {secret} {decode}")
+def _access(release: Release, installed: InstalledRelease) -> Iterator[tuple[str, str]]:
+    """Say how to look at the server's pages, if the server is the release's."""
+    service, secret = installed.server.service, installed.server.auth_secret
+    if service is None:
+        return
+    yield "look", release.command(f"port-forward service/{service.name} {PORT}:{service.port}")
+    if secret is not None:
+        decode = f"--output go-template='{{{{index .data \"{secret.key}\" | base64decode}}}}'"
+        yield "login", release.command(f"get secret {secret.name} {decode}")

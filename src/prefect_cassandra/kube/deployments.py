@@ -16,40 +16,47 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from prefect_cassandra.errors import ConfigurationError
+from prefect_cassandra.kube.cassandra import tls_of
 from prefect_cassandra.kube.jobs import LOGIN_FOLDER
 from prefect_cassandra.project.deployment import Target, deploy
 from prefect_cassandra.project.environment import prefect_environment
 from prefect_cassandra.project.folder import DEPLOYMENTS_FILE, KEYSPACES_FILE, require_flows
-from prefect_cassandra.schema import load_keyspaces
+from prefect_cassandra.schema import flow_role, load_keyspaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from prefect_cassandra.kube.images import Image
-    from prefect_cassandra.kube.kubectl import Release
+    from prefect_cassandra.kube.installation import (
+        InstalledCassandra,
+        InstalledPool,
+        InstalledRelease,
+    )
     from prefect_cassandra.kube.server import Server
 
-POOL = "cassandra"
 # Where the image has the folder of flows.
 FLOWS_ROOT = "/opt/flows-root"
 # The local stack's names of queues, where the cluster has others.
 _QUEUES = {"loads": "heavy"}
+_DEFAULT = "default"
+# The template's word for a run that logs in nowhere.
+_NO_LOGIN = "none"
 # What a queue's runs get unless a deployment says otherwise; the pool's own defaults are small.
 _RESOURCES = {
     "heavy": {"cpu_request": "250m", "memory_request": "512Mi", "memory_limit": "1536Mi"},
 }
-_CQL_PORT = 9042
 
 
-def for_cluster(declared: Mapping[str, Any], image: Image) -> dict[str, Any]:
+def for_cluster(declared: Mapping[str, Any], image: Image, pool: InstalledPool) -> dict[str, Any]:
     """Return the content of a `prefect.yaml` as it is for the cluster.
 
     Args:
         declared: Content of the file.
         image: Which flow image the runs use.
+        pool: Where they wait.
 
     Raises:
-        ConfigurationError: It declares nothing.
+        ConfigurationError: It declares nothing, or names a queue that the pool does not have.
     """
     deployments = declared.get("deployments") or []
     if not deployments:
@@ -59,28 +66,68 @@ def for_cluster(declared: Mapping[str, Any], image: Image) -> dict[str, Any]:
     kept = {key: declared[key] for key in ("name", "prefect-version") if key in declared}
     return kept | {
         "pull": pull,
-        "deployments": [_deployment(one, image) for one in deployments],
+        "deployments": [_deployment(one, image, pool) for one in deployments],
     }
 
 
-def _deployment(declared: Mapping[str, Any], image: Image) -> dict[str, Any]:
+def _deployment(declared: Mapping[str, Any], image: Image, pool: InstalledPool) -> dict[str, Any]:
     mapped = {
         key: deepcopy(value)
         for key, value in declared.items()
         if key not in {"build", "push", "pull"}
     }
     local = declared.get("work_pool") or {}
-    queue = local.get("work_queue_name") or "default"
-    queue = _QUEUES.get(queue, queue)
+    queue = queue_of(str(declared["name"]), local.get("work_queue_name") or _DEFAULT, pool)
     variables = _RESOURCES.get(queue, {}) | dict(local.get("job_variables") or {})
     mapped["work_pool"] = {
-        "name": POOL,
+        "name": pool.name,
         "work_queue_name": queue,
         "job_variables": variables | {"image": image.reference},
     }
     # The tag says more than a number kept by hand: commit and content.
     mapped["version"] = image.tag
     return mapped
+
+
+def queue_of(deployment: str, declared: str, pool: InstalledPool) -> str:
+    """Return the pool's queue for what a deployment says.
+
+    Raises:
+        ConfigurationError: The pool has none of that name; Prefect would make one, without limits.
+    """
+    queue = _QUEUES.get(declared, declared)
+    if queue in pool.queues:
+        return queue
+    if declared in _QUEUES:
+        return _DEFAULT
+    raise ConfigurationError(
+        f"Deployment {deployment} names the queue {declared}, which work pool {pool.name} does not "
+        f"have; it has {', '.join(pool.queues)}.",
+        hint="Name one of those in prefect.yaml, or add it to workPool.queues in the release's "
+        "values and upgrade.",
+    )
+
+
+def require_logins(
+    declared: Mapping[str, Any], keyspaces: Sequence[str], installed: InstalledRelease
+) -> None:
+    """Check that the release has a login for everything that a folder of flows asks for.
+
+    Args:
+        declared: Content of its `prefect.yaml`.
+        keyspaces: Names of its keyspaces.
+        installed: The release.
+
+    Raises:
+        PlatformError: A keyspace is none of the release's, or a deployment's login is not there.
+    """
+    for keyspace in keyspaces:
+        installed.login_secret(flow_role(keyspace))
+    for one in declared.get("deployments") or []:
+        variables = (one.get("work_pool") or {}).get("job_variables") or {}
+        login = str(variables.get("login") or _NO_LOGIN)
+        if login != _NO_LOGIN:
+            installed.login_secret(login.replace("-", "_"))
 
 
 def read_declared(flows: Path) -> dict[str, Any]:
@@ -105,13 +152,17 @@ def names_of(mapped: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def register(
-    server: Server, release: Release, flows: Path, image: Image, tell: Callable[[str], None]
+    server: Server,
+    installed: InstalledRelease,
+    flows: Path,
+    image: Image,
+    tell: Callable[[str], None],
 ) -> tuple[str, ...]:
     """Save the blocks of the keyspaces and make the deployments; safe to repeat.
 
     Args:
         server: Where to.
-        release: Whose Cassandra the flows use.
+        installed: Whose Cassandra and work pool the flows use.
         flows: Folder with `prefect.yaml` and `keyspaces.yaml`.
         image: The flow image.
         tell: Called with a line for each thing that is about to be done.
@@ -122,7 +173,7 @@ def register(
     Raises:
         DeploymentError: Prefect refused; quotes its output.
     """
-    mapped = for_cluster(read_declared(flows), image)
+    mapped = for_cluster(read_declared(flows), image, installed.work_pool)
     keyspaces = list(load_keyspaces(flows / KEYSPACES_FILE).keyspaces)
     with tempfile.TemporaryDirectory(prefix="prefect-cassandra-") as home:
         tell(f"deploying {', '.join(names_of(mapped))} with image {image.reference}")
@@ -130,19 +181,24 @@ def register(
         file.write_text(yaml.safe_dump(mapped, sort_keys=False), encoding="utf-8")
         environment = prefect_environment(Path(home), server.api_url, os.environ)
         deploy(
-            target_of(release, keyspaces),
+            target_of(installed.cassandra, keyspaces),
             file,
             # Entry points are relative to the folder that holds the folder of flows.
             folder=flows.resolve().parent,
-            environment=environment | {"PREFECT_API_AUTH_STRING": server.auth},
+            environment=environment | server.environment(),
         )
     return names_of(mapped)
 
 
-def target_of(release: Release, keyspaces: Sequence[str]) -> Target:
+def target_of(cassandra: InstalledCassandra, keyspaces: Sequence[str]) -> Target:
     """Return what the blocks of a release name.
 
     All name the same folder: which login is mounted there is a matter of the run's Job.
     """
-    logins = dict.fromkeys(keyspaces, LOGIN_FOLDER)
-    return Target((release.object("cassandra"),), _CQL_PORT, logins)
+    return Target(
+        cassandra.contact_points,
+        cassandra.port,
+        dict.fromkeys(keyspaces, LOGIN_FOLDER),
+        tls_of(cassandra),
+        cassandra.local_datacenter or None,
+    )

@@ -29,13 +29,13 @@ class Forward:
     """One `kubectl port-forward`; opened anew, on another port, when the pod behind it went away.
 
     Args:
-        release: Where the Service is.
-        service: Which object of the release, such as `server`.
+        release: Whose namespace and cluster the Service is in.
+        service: Its name.
         port: Port of the Service.
     """
 
     def __init__(self, release: Release, service: str, port: int) -> None:
-        target = f"service/{release.object(service)}"
+        target = f"service/{service}"
         # No local port: kubectl takes a free one and says which, so nobody can take it in between.
         ports = ["port-forward", "--address", LOOPBACK, target, f":{port}"]
         self._command = release.kubectl(*ports)
@@ -104,9 +104,9 @@ def local_port(said: str) -> int | None:
 
 
 @contextmanager
-def forwarded(release: Release, service: str, port: int) -> Iterator[Forward]:
-    """Forward to a Service while the block runs."""
-    forward = Forward(release, service, port)
+def forwarded(release: Release, thing: str, port: int) -> Iterator[Forward]:
+    """Forward to a Service of a release, such as `server`, while the block runs."""
+    forward = Forward(release, release.object(thing), port)
     try:
         yield forward
     finally:

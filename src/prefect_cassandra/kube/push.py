@@ -5,19 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from prefect_cassandra.errors import PlatformError
 from prefect_cassandra.kube import images
-from prefect_cassandra.kube.deployments import read_declared, register
-from prefect_cassandra.kube.forward import forwarded
+from prefect_cassandra.kube.deployments import (
+    for_cluster,
+    read_declared,
+    register,
+    require_logins,
+)
+from prefect_cassandra.kube.installation import read_installation
 from prefect_cassandra.kube.jobs import migrations_job, run_job
-from prefect_cassandra.kube.server import PORT, Server, auth_of
+from prefect_cassandra.kube.server import reached
 from prefect_cassandra.kube.tools import require
+from prefect_cassandra.project.folder import KEYSPACES_FILE
+from prefect_cassandra.schema import load_keyspaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from prefect_cassandra.kube.images import Image
+    from prefect_cassandra.kube.installation import InstalledRelease
     from prefect_cassandra.kube.kubectl import Release
+    from prefect_cassandra.kube.server import Server
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +64,58 @@ def push(
         PlatformError: A step failed; deployments point at the old image until the last one.
     """
     require("docker", "kubectl", *(() if registry else ("kind",)))
-    read_declared(root / "flows")
+    installed = read_installation(release)
+    # What the release cannot run is refused before minutes are spent on an image.
+    require_fitting(root / "flows", installed, images.planned(root, registry)[1])
     _, image = images.build(root, tell, registry)
     if registry:
         image = images.push(image, tell)
     else:
         images.load(cluster, [image.tagged], tell)
-    return Pushed(image, put_in_use(root, release, image, tell))
+    return Pushed(image, put_in_use(root, release, installed, image, tell))
+
+
+def require_fitting(flows: Path, installed: InstalledRelease, image: Image) -> None:
+    """Check that a release can run a folder of flows: its queues and its logins are there.
+
+    Raises:
+        ConfigurationError: The folder is none of flows, or a deployment names an unknown queue.
+        PlatformError: The release has no login that is asked for.
+    """
+    declared = read_declared(flows)
+    for_cluster(declared, image, installed.work_pool)
+    require_logins(declared, list(load_keyspaces(flows / KEYSPACES_FILE).keyspaces), installed)
+
+
+def require_pool(server: Server, installed: InstalledRelease) -> None:
+    """Check that the server answers us and has the release's work pool.
+
+    Raises:
+        PlatformError: It does not.
+    """
+    name = installed.work_pool.name
+    query = {"work_pools": {"name": {"any_": [name]}}}
+    if server("POST", "/api/work_pools/filter", query):
+        return
+    raise PlatformError(
+        f"The Prefect server at {installed.server.api_url} has no work pool {name}, so nothing "
+        "would take the runs.",
+        hint="A release with worker.enabled=true makes it: the log of the Job whose name ends in "
+        "`work-pool` tells why it is not there.",
+    )
 
 
 def put_in_use(
-    root: Path, release: Release, image: Image, tell: Callable[[str], None]
+    root: Path,
+    release: Release,
+    installed: InstalledRelease,
+    image: Image,
+    tell: Callable[[str], None],
 ) -> tuple[str, ...]:
     """Migrate the schema with an image that the cluster has, and register its deployments."""
-    for line in run_job(release, migrations_job(release, image.reference), tell).splitlines():
-        tell(line)
-    with forwarded(release, "server", PORT) as forward:
-        server = Server(forward, auth_of(release))
-        return register(server, release, root / "flows", image, tell)
+    # The server first: one that is away or refuses us is known before the schema is changed.
+    with reached(release, installed) as server:
+        require_pool(server, installed)
+        for line in run_job(release, migrations_job(installed, image.reference), tell).splitlines():
+            tell(line)
+        return register(server, installed, root / "flows", image, tell)

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from prefect_cassandra.driver.config import Tls
 from prefect_cassandra.errors import ConfigurationError
 from prefect_cassandra.local.guard import MARK, mark_of
 from prefect_cassandra.local.plan import StackConfig
@@ -98,8 +99,9 @@ def _deploy(stack: Stack, flows: Path, keyspaces: list[str]) -> None:
     secrets = stack.config.data / "secrets"
     logins = {name: secrets / flow_role(name) for name in keyspaces}
     file = flows.resolve() / DEPLOYMENTS_FILE
+    tls = Tls(ca_file=stack.ca_file) if stack.ca_file else None
     deployment.deploy(
-        deployment.Target(stack.contact_points, stack.cql_port, logins, stack.ca_file),
+        deployment.Target(stack.contact_points, stack.cql_port, logins, tls),
         file,
         # Entry points are relative to the folder that holds the folder of flows.
         folder=file.parent.parent,

@@ -2,29 +2,27 @@
 
 Another process, because Prefect reads the stack's settings when it is imported; one for both,
 because importing it is most of the work. Run in the folder that entry points are relative to; the
-arguments are HOSTS PORT CA_FILE PREFECT_YAML NAME=LOGIN_FOLDER..., an empty CA_FILE means no TLS.
+arguments are CONNECTION PREFECT_YAML NAME=LOGIN_FOLDER..., where CONNECTION is what all blocks have
+in common, as JSON.
 """
 
 from __future__ import annotations
 
+import json
 import runpy
 import sys
 from pathlib import Path
 
-from prefect_cassandra.blocks import CassandraCluster, CassandraCredentials, CassandraTls
+from prefect_cassandra.blocks import CassandraCluster, CassandraCredentials
 
 
-def save_blocks(hosts: str, port: str, ca_file: str, *logins: str) -> None:
+def save_blocks(connection: str, *logins: str) -> None:
     """Save one block for each `NAME=LOGIN_FOLDER`, over what has that name already."""
-    tls = CassandraTls(ca_file=Path(ca_file)) if ca_file else None
+    common = json.loads(connection)
     for login in logins:
         name, folder = login.split("=", 1)
-        CassandraCluster(
-            contact_points=hosts.split(","),
-            port=int(port),
-            credentials=CassandraCredentials(folder=Path(folder)),
-            tls=tls,
-        ).save(name, overwrite=True)
+        credentials = CassandraCredentials(folder=Path(folder))
+        CassandraCluster(**common, credentials=credentials).save(name, overwrite=True)
 
 
 def make_deployments(file: str) -> None:
@@ -33,9 +31,9 @@ def make_deployments(file: str) -> None:
     runpy.run_module("prefect", run_name="__main__")
 
 
-def main(hosts: str, port: str, ca_file: str, file: str, *logins: str) -> None:
+def main(connection: str, file: str, *logins: str) -> None:
     """Do both; ends the process with the exit code of `prefect deploy`."""
-    save_blocks(hosts, port, ca_file, *logins)
+    save_blocks(connection, *logins)
     make_deployments(file)
 
 

@@ -5,10 +5,11 @@ The work is done by `deploying.py` in a process of its own; this side imports no
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from prefect_cassandra.errors import DeploymentError
 from prefect_cassandra.project.folder import block_name
@@ -16,6 +17,8 @@ from prefect_cassandra.project.folder import block_name
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from prefect_cassandra.driver.config import Tls
 
 _PROGRAM = "prefect_cassandra.project.deploying"
 _TIMEOUT = 300.0
@@ -30,19 +33,30 @@ class Target:
         hosts: Contact points.
         port: CQL port.
         logins: Keyspace to the folder with its flows' login, as the flows see it.
-        ca_file: Certificates to trust, None for plain text.
+        tls: How the port is encrypted, its files as the flows see them; None for plain text.
+        local_datacenter: The datacenter to talk to; found out when None.
     """
 
     hosts: Sequence[str]
     port: int
     logins: Mapping[str, Path | str]
-    ca_file: Path | None = None
+    tls: Tls | None = None
+    local_datacenter: str | None = None
+
+    def connection(self) -> dict[str, Any]:
+        """Return the fields that all blocks have in common; there is no secret among them."""
+        return {
+            "contact_points": list(self.hosts),
+            "port": self.port,
+            "local_datacenter": self.local_datacenter,
+            "tls": None if self.tls is None else asdict(self.tls),
+        }
 
     def arguments(self, file: Path) -> list[str]:
         """Return Python's arguments that save the blocks and deploy a `prefect.yaml`."""
-        where = (",".join(self.hosts), str(self.port), str(self.ca_file or ""))
         pairs = [f"{block_name(name)}={folder}" for name, folder in self.logins.items()]
-        return ["-m", _PROGRAM, *where, str(file), *pairs]
+        connection = json.dumps(self.connection(), default=str)
+        return ["-m", _PROGRAM, connection, str(file), *pairs]
 
 
 def deploy(target: Target, file: Path, *, folder: Path, environment: Mapping[str, str]) -> None:

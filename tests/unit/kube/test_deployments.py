@@ -1,20 +1,28 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from prefect_cassandra.errors import ConfigurationError
-from prefect_cassandra.kube.deployments import for_cluster, read_declared, target_of
+from prefect_cassandra.driver.config import Tls
+from prefect_cassandra.errors import ConfigurationError, PlatformError
+from prefect_cassandra.kube.deployments import (
+    for_cluster,
+    queue_of,
+    read_declared,
+    require_logins,
+    target_of,
+)
 from prefect_cassandra.kube.images import Image
-from prefect_cassandra.kube.kubectl import Release
 from prefect_cassandra.schema import flow_role, load_keyspaces
+from support.installed import ENCRYPTED, EXTERNAL, KEYSPACES, PLAIN, POOL, installed
 
 IMAGE = Image("flows", "abc-123")
 DECLARED = read_declared(Path("flows"))
-MAPPED = for_cluster(DECLARED, IMAGE)
+MAPPED = for_cluster(DECLARED, IMAGE, POOL)
 DEPLOYMENTS: dict[str, dict[str, Any]] = {each["name"]: each for each in MAPPED["deployments"]}
 
 
@@ -27,7 +35,7 @@ def test_every_deployment_goes_to_the_clusters_pool_with_the_image() -> None:
 
 
 def test_a_digest_is_what_the_runs_use() -> None:
-    mapped = for_cluster(DECLARED, Image("host/flows", "abc", "sha256:ff"))
+    mapped = for_cluster(DECLARED, Image("host/flows", "abc", "sha256:ff"), POOL)
     assert mapped["deployments"][0]["work_pool"]["job_variables"]["image"] == "host/flows@sha256:ff"
 
 
@@ -51,7 +59,7 @@ def test_what_a_deployment_says_wins_over_its_queue() -> None:
             }
         ]
     }
-    (one,) = for_cluster(declared, IMAGE)["deployments"]
+    (one,) = for_cluster(declared, IMAGE, POOL)["deployments"]
     assert one["work_pool"]["job_variables"]["memory_limit"] == "4Gi"
 
 
@@ -71,7 +79,7 @@ def test_nothing_is_built_and_the_code_is_in_the_image() -> None:
     assert MAPPED["pull"] == [
         {"prefect.deployments.steps.set_working_directory": {"directory": "/opt/flows-root"}}
     ]
-    (one,) = for_cluster({"deployments": [{"name": "a", "pull": [], "build": []}]}, IMAGE)[
+    (one,) = for_cluster({"deployments": [{"name": "a", "pull": [], "build": []}]}, IMAGE, POOL)[
         "deployments"
     ]
     assert set(one) == {"name", "work_pool", "version"}
@@ -89,13 +97,68 @@ def test_the_rest_is_handed_on_and_the_source_is_left_alone() -> None:
 @pytest.mark.parametrize("declared", [{}, {"deployments": []}])
 def test_a_file_without_deployments_is_refused(declared: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match="declares no deployments"):
-        for_cluster(declared, IMAGE)
+        for_cluster(declared, IMAGE, POOL)
+
+
+@pytest.mark.parametrize(
+    ("declared", "queues", "expected"),
+    [
+        ("default", ("default",), "default"),
+        ("loads", ("default", "heavy"), "heavy"),
+        ("heavy", ("default", "heavy"), "heavy"),
+        ("loads", ("default",), "default"),
+        ("nightly", ("default", "nightly"), "nightly"),
+    ],
+)
+def test_queue(declared: str, queues: tuple[str, ...], expected: str) -> None:
+    assert queue_of("one", declared, replace(POOL, queues=queues)) == expected
+
+
+def test_a_queue_that_the_pool_does_not_have_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="Deployment one names the queue nightly") as error:
+        queue_of("one", "nightly", POOL)
+    assert "default, heavy" in error.value.message
+
+
+def test_the_pool_is_the_releases() -> None:
+    mapped = for_cluster(DECLARED, IMAGE, replace(POOL, name="theirs"))
+    assert {one["work_pool"]["name"] for one in mapped["deployments"]} == {"theirs"}
+
+
+def test_logins_of_the_flows_are_those_of_the_release() -> None:
+    require_logins(DECLARED, KEYSPACES, installed())
+
+
+@pytest.mark.parametrize("lost", KEYSPACES)
+def test_a_keyspace_that_the_release_does_not_have_is_named(lost: str) -> None:
+    release = installed(set(KEYSPACES) - {lost})
+    with pytest.raises(PlatformError, match=f"no login for the role {lost}_flow"):
+        require_logins({}, KEYSPACES, release)
+
+
+def test_a_login_that_the_release_does_not_have_is_named() -> None:
+    declared = {"deployments": [{"work_pool": {"job_variables": {"login": "other-reader"}}}]}
+    with pytest.raises(PlatformError, match="no login for the role other_reader"):
+        require_logins(declared, [], installed())
 
 
 def test_blocks_name_the_service_and_the_mounted_login() -> None:
-    target = target_of(Release("pc", "prefect"), ["values_demo"])
-    assert target.arguments(Path("x/prefect.yaml")) == [
-        *("-m", "prefect_cassandra.project.deploying"),
-        *("pc-cassandra", "9042", "", "x/prefect.yaml"),
-        "values-demo=/etc/prefect-cassandra/login",
-    ]
+    target = target_of(PLAIN, ["values_demo"])
+    assert target.connection() == {
+        "contact_points": ["pc-cassandra"],
+        "port": 9042,
+        "local_datacenter": "dc1",
+        "tls": None,
+    }
+    assert target.logins == {"values_demo": "/etc/prefect-cassandra/login"}
+
+
+def test_blocks_trust_the_authority_that_is_mounted_into_the_flows() -> None:
+    assert target_of(ENCRYPTED, []).tls == Tls(ca_file=Path(ENCRYPTED.ca_file), verify_host=False)
+
+
+def test_with_the_public_authorities_the_name_counts() -> None:
+    target = target_of(EXTERNAL, [])
+    assert target.hosts == ("a.example.com", "b.example.com")
+    assert (target.port, target.local_datacenter) == (9142, "west")
+    assert target.tls == Tls(server_name="a.example.com")
