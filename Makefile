@@ -76,6 +76,18 @@ push: setup ## build both images and push them: make push REGISTRY=registry.exam
 	@test -n "$(REGISTRY)" || { echo "name the registry: make push REGISTRY=registry.example.org/data" >&2; exit 2; }
 	@$(RUN)/prefect-cassandra flows build --registry "$(REGISTRY)"
 
+# uv builds the packages. Its folder has a Python of its own, which must not be taken for the project's.
+RELEASE := PATH="$(CURDIR)/.uv/bin:$$PATH" UV_PYTHON="$(CURDIR)/.venv/bin/python" $(RUN)/python -m release
+
+.PHONY: release-dry-run
+release-dry-run: setup ## make a version as the release does, into a registry that is removed again
+	@$(RELEASE) dry-run
+
+.PHONY: release
+release: setup ## release the tagged commit: make release REGISTRY=registry.example.org/data
+	@test -n "$(REGISTRY)" || { echo "name the registry: make release REGISTRY=registry.example.org/data" >&2; exit 2; }
+	@$(RELEASE) publish --registry "$(REGISTRY)"
+
 .PHONY: lint
 lint: setup ## style, types, layers, YAML, shell and Dockerfiles
 	@$(RUN)/ruff check .
@@ -93,8 +105,9 @@ format: setup ## let ruff mend what it can
 	@$(RUN)/ruff format .
 
 .PHONY: docs
-docs: setup ## write the generated reference pages anew
+docs: setup ## write the generated reference pages and the generated files of the chart anew
 	@$(RUN)/python docs/generate.py
+	@$(RUN)/python charts/generate.py
 
 .PHONY: lock
 lock: $(UV) ## resolve the Python packages anew

@@ -1,5 +1,7 @@
 """Writes values.yaml, values.schema.json and the README's table from `charts/model`.
 
+The version in Chart.yaml comes from pyproject.toml.
+
 `python charts/generate.py` writes them; with `--check` it says which are stale and exits 1
 if any is.
 """
@@ -7,8 +9,10 @@ if any is.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,9 +63,23 @@ def readme() -> str:
     return f"{before}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}"
 
 
+def chart_yaml() -> str:
+    """Return Chart.yaml with the project's version, which is that of the images as well."""
+    declared = tomllib.loads((CHARTS.parent / "pyproject.toml").read_text("utf-8"))
+    version = declared["project"]["version"]
+    text = (CHART / "Chart.yaml").read_text("utf-8")
+    text = re.sub(r"^version: .*$", f"version: {version}", text, flags=re.MULTILINE)
+    return re.sub(r"^appVersion: .*$", f'appVersion: "{version}"', text, flags=re.MULTILINE)
+
+
 def main(arguments: list[str]) -> int:
     """Write the files, or with `--check` only compare them."""
-    wanted = {"values.yaml": values_yaml, "values.schema.json": schema, "README.md": readme}
+    wanted = {
+        "Chart.yaml": chart_yaml,
+        "values.yaml": values_yaml,
+        "values.schema.json": schema,
+        "README.md": readme,
+    }
     stale = []
     for name, text in wanted.items():
         path, fresh = CHART / name, text()

@@ -27,6 +27,16 @@ class Image(Closed):
 class Images(Closed):
     """The four images; two are this project's, two are the public ones."""
 
+    registry: str = Field(
+        default="",
+        # Without a scheme and without a slash at the end, as it is written in an image's name.
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._/-]+[a-z0-9]+)*)?)?$",
+        description=(
+            "Registry and path of this project's two images, for example"
+            " registry.example.org/data: what `make push REGISTRY=` was given. A repository that"
+            " names a registry itself keeps it."
+        ),
+    )
     platform: Image = Field(
         default=Image(repository="prefect-cassandra-platform"),
         description="Prefect's server, the worker, the hooks and the tests.",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 CHART = ROOT / "charts" / "prefect-cassandra"
 VALUES = Path(__file__).parent / "values"
 RELEASE, NAMESPACE = "pc", "prefect"
+# The one value without which nothing can be installed.
+REGISTRY = "registry.example.org/data"
 
 PROFILES = {
     "default": [],
@@ -84,8 +86,13 @@ def template(
     """Run `helm template` with files of values, and with values on top."""
     options = [option for file in files for option in ("--values", file)]
     place = ("--namespace", NAMESPACE, "--kube-version", "1.34.0")
-    given = json.dumps(values or {})
+    given = json.dumps(_with_registry(values or {}))
     return helm("template", RELEASE, CHART, *place, *options, "--values", "-", given=given)
+
+
+def _with_registry(values: Object) -> Object:
+    images = values.get("images", {})
+    return values | {"images": {"registry": REGISTRY} | images}
 
 
 def text_of(profile: str) -> str:

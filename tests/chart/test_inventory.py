@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from chart.rendering import CHART, helm, parsed, render
+from chart.rendering import CHART, REGISTRY, helm, parsed, render
 
 ROLES = ("prefect-owner", "prefect-state", "prefect-ledger")
 COMMON = {
@@ -110,7 +110,8 @@ def test_images_and_settings_move_the_migration_job() -> None:
 
 def test_names_of_a_long_release_fit_and_differ() -> None:
     """Pods of a StatefulSet carry its name and a hash in a label of 63 characters."""
-    done = helm("template", "a" * 53, CHART, "--kube-version", "1.34.0")
+    registry = f"images.registry={REGISTRY}"
+    done = helm("template", "a" * 53, CHART, "--kube-version", "1.34.0", "--set", registry)
     assert done.returncode == 0, done.stderr
     found = [(item["kind"], item["metadata"]["name"]) for item in parsed(done.stdout)]
     assert len(set(found)) == len(found)

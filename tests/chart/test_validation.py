@@ -24,6 +24,11 @@ REFUSE = {"podDefaults": {"generateSecrets": False}}
 # Path of the value, what is said to do about it, and values that are wrong in this way.
 CASES: list[tuple[str, str, dict[str, Any]]] = [
     (
+        "images.registry",
+        "run `make push REGISTRY=registry.example.org/data` with a registry of yours",
+        {"images": {"registry": ""}},
+    ),
+    (
         "server.enabled",
         "set one of them to true",
         {"server": {"enabled": False}, "worker": {"enabled": False}, **THEIRS, **SUPERUSER},

@@ -26,14 +26,29 @@ server.ingress.enabled: there is no server to lead to with server.enabled=false;
 {{- end }}
 {{- end -}}
 
-{{- define "pc.client.problems" -}}
-{{- $known := .Values.cassandra.enabled }}
+{{/* A bare name with a tag of its own is an image that somebody put on the nodes; without one, nobody has said where it is. */}}
+{{- define "pc.images.problems" -}}
+{{- $images := .Values.images }}
 {{- range $name := list "cassandra" "postgres" }}
-{{- $image := get $.Values.images $name }}
+{{- $image := get $images $name }}
 {{- if not (or $image.tag $image.digest) }}
 images.{{ $name }}.tag: is empty, and this chart's own version is none of its; set a tag or a digest
 {{- end }}
 {{- end }}
+{{- $lost := list }}
+{{- range $name := list "platform" "flows" }}
+{{- $image := get $images $name }}
+{{- if not (or $images.registry $image.tag $image.digest (contains "/" $image.repository)) }}
+{{- $lost = append $lost $image.repository }}
+{{- end }}
+{{- end }}
+{{- if $lost }}
+images.registry: is empty, so nobody has said where the cluster finds {{ join " and " $lost }}; run `make push REGISTRY=registry.example.org/data` with a registry of yours and set this value to the same (on kind, `make kind-demo` sets the images; `prefect-cassandra flows push` renews those of the flows)
+{{- end }}
+{{- end -}}
+
+{{- define "pc.client.problems" -}}
+{{- $known := .Values.cassandra.enabled }}
 {{- if and .Values.bootstrap.enabled (not $known) }}
 {{- if not .Values.logins.superuserSecret }}
 logins.superuserSecret: is empty, but your own Cassandra's keyspaces and roles are made as its superuser; set it to a Secret with username and password, or bootstrap.enabled=false if they exist

@@ -16,18 +16,38 @@ Registry = Annotated[
 
 
 @app.command
-def build(*, root: Root = Path(), registry: Registry = "") -> None:
+def build(
+    *,
+    root: Root = Path(),
+    registry: Registry = "",
+    python_image: Annotated[
+        str,
+        Parameter(
+            help="Base image, best by its digest [default: the one the Dockerfiles name].",
+            env_var="PYTHON_IMAGE",
+        ),
+    ] = "",
+) -> None:
     """Build the platform image and the flow image, unless they exist, and print their names.
 
     With a registry they are pushed as well, and named by digest. A tag is made of the commit and of
-    all files the image is built from.
+    all files the image is built from. The tag of the version, which the chart asks for, is given to
+    the first build that is pushed and never moved.
     """
-    from prefect_cassandra.cli.output import data, tell
-    from prefect_cassandra.kube import images
+    from importlib.metadata import version
 
-    for image in images.build(root, tell, registry):
-        there = images.push(image, tell) if registry else image
-        data().print(there.reference)
+    from prefect_cassandra.cli.output import data, tell
+    from prefect_cassandra.kube import images, publishing
+
+    built = images.build(root, tell, registry, python_image=python_image)
+    for key, image in zip(("platform", "flows"), built, strict=True):
+        if not registry:
+            data().print(image.reference)
+            continue
+        there = publishing.publish(image, version("prefect-cassandra"), tell)
+        data().print(there.image.reference)
+        if not there.is_version:
+            tell(publishing.advice(there, key))
 
 
 @app.command

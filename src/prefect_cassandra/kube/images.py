@@ -2,7 +2,8 @@
 
 A tag is made of the commit and of a hash over every file of the project that the image is built
 from: an image whose tag exists here is not built again, and a node that has it needs no other copy.
-The base image is not part of it, so what has to be the same to the byte is named by its digest.
+The base image is part of it only where another one is asked for, so what has to be the same to the
+byte is named by its digest.
 """
 
 from __future__ import annotations
@@ -105,12 +106,13 @@ def commit_of(root: Path) -> str:
     return done.output.strip() if done.code == 0 else ""
 
 
-def planned(root: Path, registry: str = "") -> tuple[Image, Image]:
+def planned(root: Path, registry: str = "", *, python_image: str = "") -> tuple[Image, Image]:
     """Return what the platform and the flow image of a folder are called, built or not.
 
     Args:
         root: Folder with `docker/`, `src/` and `flows/`.
         registry: Where they are pushed to, such as `HOST/PROJECT`; empty for this machine only.
+        python_image: Base image instead of the one in the Dockerfiles, best by its digest.
 
     Raises:
         ConfigurationError: The folder is another one.
@@ -122,7 +124,7 @@ def planned(root: Path, registry: str = "") -> tuple[Image, Image]:
                 hint="Run it in the folder of the project, or name that folder with --root.",
             )
     commit, prefix = commit_of(root), f"{registry.rstrip('/')}/" if registry else ""
-    platform = content_digest(root, _PLATFORM_PARTS)
+    platform = content_digest(root, _PLATFORM_PARTS, *_base(python_image).values())
     flows = content_digest(root, _FLOW_PARTS, platform)
     return (
         Image(f"{prefix}{PLATFORM}", make_tag(commit, platform)),
@@ -130,15 +132,25 @@ def planned(root: Path, registry: str = "") -> tuple[Image, Image]:
     )
 
 
-def build(root: Path, tell: Callable[[str], None], registry: str = "") -> tuple[Image, Image]:
+def _base(python_image: str) -> dict[str, str]:
+    """Return the build argument for another base image; none for the Dockerfiles' own."""
+    return {"PYTHON_IMAGE": python_image} if python_image else {}
+
+
+def build(
+    root: Path, tell: Callable[[str], None], registry: str = "", *, python_image: str = ""
+) -> tuple[Image, Image]:
     """Build the platform image and the flow image where they do not exist.
+
+    The arguments are those of `planned`.
 
     Raises:
         ToolError: Docker failed; quotes its last lines.
     """
-    platform, flows = planned(root, registry)
-    _build_one(root, platform, _PLATFORM_FILE, {}, tell)
-    _build_one(root, flows, _FLOW_FILE, {"PLATFORM": platform.tagged}, tell)
+    platform, flows = planned(root, registry, python_image=python_image)
+    base = _base(python_image)
+    _build_one(root, platform, _PLATFORM_FILE, base, tell)
+    _build_one(root, flows, _FLOW_FILE, base | {"PLATFORM": platform.tagged}, tell)
     return platform, flows
 
 
@@ -189,11 +201,16 @@ def push(image: Image, tell: Callable[[str], None]) -> Image:
     """
     tell(f"pushing image {image.tagged}")
     run(["docker", "push", image.tagged], timeout=_BUILD_TIMEOUT)
-    said = run(["docker", "image", "inspect", "--format", "{{json .RepoDigests}}", image.tagged])
-    digest = digest_of(image.repository, json.loads(said) or [])
+    digest = known_digest(image.tagged, image.repository)
     if digest is None:
         raise ToolError(f"{image.tagged} was pushed, but Docker knows no digest of it.")
     return Image(image.repository, image.tag, digest)
+
+
+def known_digest(name: str, repository: str) -> str | None:
+    """Return the digest that a repository gave to an image of this machine's Docker."""
+    said = run(["docker", "image", "inspect", "--format", "{{json .RepoDigests}}", name])
+    return digest_of(repository, json.loads(said) or [])
 
 
 def digest_of(repository: str, digests: Iterable[str]) -> str | None:
