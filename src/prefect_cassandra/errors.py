@@ -13,6 +13,8 @@ PrefectCassandraError
 ├── SchemaError               a migration cannot be applied
 │   ├── MigrationChangedError     an applied migration no longer has the checksum it had
 │   └── SchemaLockedError         another runner holds the schema lock
+├── LedgerError               the ledger of a release is not made, or cannot be reached
+├── VersionError              a deployment has no such version, or it cannot be put in use again
 ├── LocalStackError           the local stack cannot start or run
 │   ├── DownloadError             a jar is missing, cut or not the one in the lock
 │   ├── PortInUseError            something else listens where a node should
@@ -148,6 +150,21 @@ class SchemaLockedError(SchemaError):
 
     code = "PC420"
     exit_code = 4
+
+
+class LedgerError(PrefectCassandraError):
+    """The ledger of a release is not made, or cannot be reached or used."""
+
+    code = "PC450"
+    exit_code = 3
+
+
+class VersionError(PrefectCassandraError):
+    """A deployment has no such version, or that version cannot be put in use again."""
+
+    code = "PC460"
+    exit_code = 2
+    default_hint = "`prefect-cassandra flows history DEPLOYMENT` lists the versions."
 
 
 class LocalStackError(PrefectCassandraError):

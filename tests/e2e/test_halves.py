@@ -146,7 +146,8 @@ def run_values(release: Release) -> dict[str, Any]:
 def test_flows_are_pushed_to_either_half_and_run_there(name: str, flows: Image) -> None:
     release = half(name)
     installed = read_installation(release)
-    assert "values" in put_in_use(ROOT, release, installed, flows, print)
+    pushed = {one.deployment for one in put_in_use(ROOT, release, installed, flows, print)}
+    assert "values/values" in pushed
     found = run_values(release)
     assert found["run"]["work_pool_name"] == name
     # The Job is the half's own, with the other half's credentials where it needs them.

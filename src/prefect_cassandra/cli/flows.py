@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
-app = App(name="flows", help="Build, push and register the flows of a cluster.")
+if TYPE_CHECKING:
+    from prefect_cassandra.kube.kubectl import Release
+
+app = App(name="flows", help="Build, push and register the flows of a cluster, and go back.")
 
 Root = Annotated[Path, Parameter(help="Folder of the project.")]
 Registry = Annotated[
     str, Parameter(help="Registry and path to push to; without it the image goes into kind.")
 ]
+Deployment = Annotated[str, Parameter(help="flow/deployment, or the last part alone.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Where:
+    """The release that is meant."""
+
+    release: Annotated[str, Parameter(help="Name of the Helm release.")] = "pc"
+    namespace: Annotated[str, Parameter(help="Namespace of the release.")] = "prefect"
+    context: Annotated[
+        str, Parameter(help="Context of the kubeconfig [default: the current one].")
+    ] = ""
+
+    def found(self) -> Release:
+        """Return it as the rooms below know it."""
+        from prefect_cassandra.kube.kubectl import Release
+
+        return Release(self.release, self.namespace, self.context)
 
 
 @app.command
@@ -66,7 +89,8 @@ def push(
 ) -> None:
     """Build the flow image, bring it to the cluster, migrate the schema, register the deployments.
 
-    Runs that are under way go on with the image they have.
+    Each deployment gets a new version, which the ledger keeps. Runs that are under way go on with
+    the image they have.
     """
     from prefect_cassandra.cli.output import data, tell
     from prefect_cassandra.kube import cluster
@@ -78,4 +102,85 @@ def push(
     done = push_flows(root, target, tell, registry=registry, cluster=kind)
     console = data()
     console.print(f"Image: {done.image.reference}")
-    console.print(f"Deployments: {', '.join(done.deployments)}")
+    for version in done.versions:
+        console.print(f"{version.deployment}: version {version.number}, {version.label}")
+
+
+@app.command
+def history(
+    deployment: Deployment = "",
+    /,
+    *,
+    where: Where = Where(),
+    output: Annotated[Literal["table", "json"], Parameter(help="For people or programs.")] = (
+        "table"
+    ),
+) -> None:
+    """Show the versions of a deployment, or without one what each deployment has in use.
+
+    For each version: the image, the commit, who made it and when, and where it was taken from when
+    it is a rollback or a promotion.
+    """
+    from prefect_cassandra.cli.flows_output import show_history
+    from prefect_cassandra.cli.output import tell
+    from prefect_cassandra.kube.versions import history as history_of
+
+    show_history(history_of(where.found(), deployment, tell), output)
+
+
+@app.command
+def rollback(
+    deployment: Deployment,
+    /,
+    *,
+    to: Annotated[
+        int | None, Parameter(help="Version to go back to [default: the one before].")
+    ] = None,
+    where: Where = Where(),
+    root: Root = Path(),
+) -> None:
+    """Put an earlier version of a deployment in use again: its definition and its image.
+
+    It becomes a new version, and no Helm release is touched. The schema stays as it is: migrations
+    only add. Runs that are under way go on with the image they have.
+    """
+    from prefect_cassandra.cli.flows_output import show_restored
+    from prefect_cassandra.cli.output import tell
+    from prefect_cassandra.kube.restoring import Wanted
+    from prefect_cassandra.kube.restoring import rollback as roll_back
+
+    show_restored(roll_back(root, where.found(), Wanted(deployment, to), tell))
+
+
+@app.command
+def promote(  # noqa: PLR0913 -- options, each with a default
+    deployment: Deployment,
+    /,
+    *,
+    version: Annotated[
+        int | None, Parameter(help="Version to take [default: the one in use].")
+    ] = None,
+    to_release: Annotated[str, Parameter(help="Release that gets it [default: same name].")] = "",
+    to_namespace: Annotated[str, Parameter(help="Its namespace [default: the same].")] = "",
+    to_context: Annotated[str, Parameter(help="Its context [default: the same].")] = "",
+    where: Where = Where(),
+    root: Root = Path(),
+) -> None:
+    """Bring a version of a deployment to another release, with the image it has.
+
+    The other release gets the migrations of the image, then the deployment as a new version. The
+    image has to be where its cluster can pull it.
+    """
+    from prefect_cassandra.cli.flows_output import show_restored
+    from prefect_cassandra.cli.output import tell
+    from prefect_cassandra.kube.kubectl import Release
+    from prefect_cassandra.kube.restoring import Wanted
+    from prefect_cassandra.kube.restoring import promote as bring
+
+    source = where.found()
+    target = Release(
+        to_release or source.name,
+        to_namespace or source.namespace,
+        to_context or source.context,
+    )
+    show_restored(bring(root, source, target, Wanted(deployment, version), tell))

@@ -103,6 +103,8 @@ class ClusterConfig:
         request_timeout: Seconds the client waits for one request.
         connect_timeout: Seconds to open and authenticate one connection.
         retry: How requests are repeated.
+        only_contact_points: Whether the contact points, which are addresses then, are the only
+            nodes to connect to: behind a forwarded port, others cannot be reached.
 
     Raises:
         ConfigurationError: The values contradict each other or name an unknown level.
@@ -119,6 +121,7 @@ class ClusterConfig:
     request_timeout: float = 20.0
     connect_timeout: float = 10.0
     retry: RetryRules = field(default_factory=RetryRules)
+    only_contact_points: bool = False
 
     def __post_init__(self) -> None:
         # A list would make the value unhashable, and the session registry is keyed by it.

@@ -212,7 +212,10 @@ def _new_cluster(config: ClusterConfig, clock: Clock) -> Any:
 
 def _profile(config: ClusterConfig) -> Any:
     return ExecutionProfile(
-        load_balancing_policy=ReplicaRouting(config.local_datacenter),
+        load_balancing_policy=ReplicaRouting(
+            config.local_datacenter,
+            frozenset(config.contact_points) if config.only_contact_points else None,
+        ),
         retry_policy=NeverInside(),
         consistency_level=ConsistencyLevel.name_to_value[config.consistency],
         serial_consistency_level=ConsistencyLevel.name_to_value[config.serial_consistency],

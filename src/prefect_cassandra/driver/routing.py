@@ -16,12 +16,23 @@ class ReplicaRouting(TokenAwarePolicy):  # type: ignore[misc]  # the driver has 
 
     The driver's own policy can shuffle replicas too, but shuffles the token map's list in place:
     threads that walk the same list then skip nodes or meet them twice.
+
+    Args:
+        local_datacenter: The near one; that of the first contact point when not given.
+        only: Addresses of the only nodes to use; every node when not given.
     """
 
-    def __init__(self, local_datacenter: str | None) -> None:
+    def __init__(self, local_datacenter: str | None, only: frozenset[str] | None = None) -> None:
+        self._only = only
         # With no name the child takes the datacenter of the contact point it meets first; that
         # there is only one is checked after connecting (`connect.require_one_datacenter`).
         super().__init__(DCAwareRoundRobinPolicy(local_datacenter or ""))
+
+    def distance(self, host: Any) -> Any:
+        """Say how near a node is; one that is not to be used is not connected to."""
+        if self._only is not None and host.address not in self._only:
+            return HostDistance.IGNORED
+        return self._child_policy.distance(host)
 
     def make_query_plan(self, working_keyspace: str | None = None, query: Any = None) -> Any:
         """Yield the nodes to try, in order."""
@@ -42,8 +53,8 @@ class ReplicaRouting(TokenAwarePolicy):  # type: ignore[misc]  # the driver has 
             random.shuffle(near)
         yield from near
         for host in self._child_policy.make_query_plan(keyspace, query):
-            if host not in near:
+            if host not in near and self.distance(host) != HostDistance.IGNORED:
                 yield host
 
     def _is_near(self, host: Any) -> bool:
-        return bool(host.is_up) and self._child_policy.distance(host) == HostDistance.LOCAL
+        return bool(host.is_up) and bool(self.distance(host) == HostDistance.LOCAL)

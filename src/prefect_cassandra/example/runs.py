@@ -6,6 +6,8 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from prefect_cassandra.project.ran import image_of, version_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -121,8 +123,8 @@ def trail(
     yield "who", creator.get("display_value") or nobody
     yield "", f"as Cassandra role {role}"
     yield "what", f"flow run {run['name']} ({run['id']}), attempt {run['run_count']}"
-    yield "", f"deployment {deployment['name']} version {deployment['version']}"
-    if image := (deployment.get("job_variables") or {}).get("image"):
+    yield "", f"deployment {deployment['name']} version {version_of(run)}"
+    if image := image_of(run, deployment):
         yield "", f"image {image}"
     yield "where", f"work pool {run['work_pool_name']}, queue {run['work_queue_name']}"
     for line in where:

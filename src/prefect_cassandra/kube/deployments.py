@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,11 @@ from prefect_cassandra.kube.jobs import LOGIN_FOLDER
 from prefect_cassandra.project.deployment import Target, deploy
 from prefect_cassandra.project.environment import prefect_environment
 from prefect_cassandra.project.folder import DEPLOYMENTS_FILE, KEYSPACES_FILE, require_flows
+from prefect_cassandra.project.naming import deployment_names
 from prefect_cassandra.schema import flow_role, load_keyspaces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from prefect_cassandra.kube.images import Image
     from prefect_cassandra.kube.installation import (
@@ -40,20 +42,27 @@ FLOWS_ROOT = "/opt/flows-root"
 _QUEUES = {"loads": "heavy"}
 _DEFAULT = "default"
 # The template's word for a run that logs in nowhere.
-_NO_LOGIN = "none"
+NO_LOGIN = "none"
 # What a queue's runs get unless a deployment says otherwise; the pool's own defaults are small.
 _RESOURCES = {
     "heavy": {"cpu_request": "250m", "memory_request": "512Mi", "memory_limit": "1536Mi"},
 }
 
 
-def for_cluster(declared: Mapping[str, Any], image: Image, pool: InstalledPool) -> dict[str, Any]:
+def for_cluster(
+    declared: Mapping[str, Any],
+    image: Image,
+    pool: InstalledPool,
+    labels: Sequence[str] = (),
+) -> dict[str, Any]:
     """Return the content of a `prefect.yaml` as it is for the cluster.
 
     Args:
         declared: Content of the file.
         image: Which flow image the runs use.
         pool: Where they wait.
+        labels: The version of each deployment, in the order of the file; the image's tag when
+            there are none.
 
     Raises:
         ConfigurationError: It declares nothing, or names a queue that the pool does not have.
@@ -64,9 +73,13 @@ def for_cluster(declared: Mapping[str, Any], image: Image, pool: InstalledPool) 
     # Building is done already, and the code is in the image: no step but going there.
     pull = [{"prefect.deployments.steps.set_working_directory": {"directory": FLOWS_ROOT}}]
     kept = {key: declared[key] for key in ("name", "prefect-version") if key in declared}
+    versions = labels or [image.tag] * len(deployments)
     return kept | {
         "pull": pull,
-        "deployments": [_deployment(one, image, pool) for one in deployments],
+        "deployments": [
+            _deployment(one, image, pool) | {"version": version}
+            for one, version in zip(deployments, versions, strict=True)
+        ],
     }
 
 
@@ -84,8 +97,6 @@ def _deployment(declared: Mapping[str, Any], image: Image, pool: InstalledPool) 
         "work_queue_name": queue,
         "job_variables": variables | {"image": image.reference},
     }
-    # The tag says more than a number kept by hand: commit and content.
-    mapped["version"] = image.tag
     return mapped
 
 
@@ -125,8 +136,8 @@ def require_logins(
         installed.login_secret(flow_role(keyspace))
     for one in declared.get("deployments") or []:
         variables = (one.get("work_pool") or {}).get("job_variables") or {}
-        login = str(variables.get("login") or _NO_LOGIN)
-        if login != _NO_LOGIN:
+        login = str(variables.get("login") or NO_LOGIN)
+        if login != NO_LOGIN:
             installed.login_secret(login.replace("-", "_"))
 
 
@@ -155,39 +166,67 @@ def register(
     server: Server,
     installed: InstalledRelease,
     flows: Path,
-    image: Image,
+    mapped: Mapping[str, Any],
     tell: Callable[[str], None],
-) -> tuple[str, ...]:
+) -> None:
     """Save the blocks of the keyspaces and make the deployments; safe to repeat.
 
     Args:
         server: Where to.
         installed: Whose Cassandra and work pool the flows use.
         flows: Folder with `prefect.yaml` and `keyspaces.yaml`.
-        image: The flow image.
+        mapped: What `for_cluster` made of the former.
         tell: Called with a line for each thing that is about to be done.
-
-    Returns:
-        The names of the deployments.
 
     Raises:
         DeploymentError: Prefect refused; quotes its output.
     """
-    mapped = for_cluster(read_declared(flows), image, installed.work_pool)
     keyspaces = list(load_keyspaces(flows / KEYSPACES_FILE).keyspaces)
-    with tempfile.TemporaryDirectory(prefix="prefect-cassandra-") as home:
-        tell(f"deploying {', '.join(names_of(mapped))} with image {image.reference}")
-        file = Path(home) / DEPLOYMENTS_FILE
+    tell(f"deploying {', '.join(names_of(mapped))}")
+    with _environment(server) as (home, environment):
+        file = home / DEPLOYMENTS_FILE
         file.write_text(yaml.safe_dump(mapped, sort_keys=False), encoding="utf-8")
-        environment = prefect_environment(Path(home), server.api_url, os.environ)
         deploy(
             target_of(installed.cassandra, keyspaces),
             file,
             # Entry points are relative to the folder that holds the folder of flows.
             folder=flows.resolve().parent,
-            environment=environment | server.environment(),
+            environment=environment,
         )
-    return names_of(mapped)
+
+
+def save_blocks(server: Server, installed: InstalledRelease, tell: Callable[[str], None]) -> None:
+    """Save the blocks of all keyspaces that a release has flows for; safe to repeat.
+
+    Raises:
+        DeploymentError: Prefect refused; quotes its output.
+    """
+    end = flow_role("")
+    keyspaces = [role.removesuffix(end) for role in installed.logins if role.endswith(end)]
+    tell(f"saving the blocks of {', '.join(keyspaces)}")
+    with _environment(server) as (home, environment):
+        target = target_of(installed.cassandra, keyspaces)
+        deploy(target, None, folder=home, environment=environment)
+
+
+def full_names(server: Server, flows: Path) -> tuple[str, ...]:
+    """Return `flow/deployment` for each deployment that a folder of flows declares.
+
+    Raises:
+        DeploymentError: A flow cannot be imported.
+    """
+    with _environment(server) as (_, environment):
+        file = flows / DEPLOYMENTS_FILE
+        return deployment_names(file, folder=flows.resolve().parent, environment=environment)
+
+
+@contextmanager
+def _environment(server: Server) -> Iterator[tuple[Path, dict[str, str]]]:
+    """Give a process of Prefect's a home of its own, and this server."""
+    with tempfile.TemporaryDirectory(prefix="prefect-cassandra-") as folder:
+        home = Path(folder)
+        environment = prefect_environment(home, server.api_url, os.environ)
+        yield home, environment | server.environment()
 
 
 def target_of(cassandra: InstalledCassandra, keyspaces: Sequence[str]) -> Target:

@@ -9,14 +9,18 @@ from prefect_cassandra.errors import PlatformError
 from prefect_cassandra.kube import images
 from prefect_cassandra.kube.deployments import (
     for_cluster,
+    full_names,
     read_declared,
     register,
     require_logins,
 )
 from prefect_cassandra.kube.installation import read_installation
 from prefect_cassandra.kube.jobs import migrations_job, run_job
+from prefect_cassandra.kube.ledger import versions_of
+from prefect_cassandra.kube.origin import origin_of
 from prefect_cassandra.kube.server import reached
 from prefect_cassandra.kube.tools import require
+from prefect_cassandra.kube.versions import recorded
 from prefect_cassandra.project.folder import KEYSPACES_FILE
 from prefect_cassandra.schema import load_keyspaces
 
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.kube.installation import InstalledRelease
     from prefect_cassandra.kube.kubectl import Release
     from prefect_cassandra.kube.server import Server
+    from prefect_cassandra.ledger.versions import Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +41,11 @@ class Pushed:
 
     Attributes:
         image: The flow image that the deployments use now.
-        deployments: Their names.
+        versions: The new version of each.
     """
 
     image: Image
-    deployments: tuple[str, ...]
+    versions: tuple[Version, ...]
 
 
 def push(
@@ -61,12 +66,15 @@ def push(
         cluster: Name of the kind cluster.
 
     Raises:
+        LedgerError: The ledger, which keeps the versions, cannot be reached; nothing was done.
         PlatformError: A step failed; deployments point at the old image until the last one.
     """
     require("docker", "kubectl", *(() if registry else ("kind",)))
     installed = read_installation(release)
     # What the release cannot run is refused before minutes are spent on an image.
     require_fitting(root / "flows", installed, images.planned(root, registry)[1])
+    with versions_of(release, installed):
+        pass
     _, image = images.build(root, tell, registry)
     if registry:
         image = images.push(image, tell)
@@ -111,11 +119,26 @@ def put_in_use(
     installed: InstalledRelease,
     image: Image,
     tell: Callable[[str], None],
-) -> tuple[str, ...]:
-    """Migrate the schema with an image that the cluster has, and register its deployments."""
-    # The server first: one that is away or refuses us is known before the schema is changed.
-    with reached(release, installed) as server:
+) -> tuple[Version, ...]:
+    """Migrate the schema with an image that the cluster has, and register its deployments.
+
+    Returns:
+        The new version of each deployment.
+
+    Raises:
+        LedgerError: The ledger, which keeps the versions, cannot be reached; nothing was done.
+        PlatformError: The server is away, the migrations failed, or somebody else pushed as well.
+        DeploymentError: A flow cannot be imported, or Prefect refused it.
+    """
+    flows = root / "flows"
+    # All of them first: what is away or wrong is known before the schema is changed.
+    with reached(release, installed) as server, versions_of(release, installed) as store:
         require_pool(server, installed)
+        names = full_names(server, flows)
         for line in run_job(release, migrations_job(installed, image.reference), tell).splitlines():
             tell(line)
-        return register(server, installed, root / "flows", image, tell)
+        with recorded(store, server, names, origin_of(root, release, image)) as versions:
+            labels = [one.label for one in versions]
+            mapped = for_cluster(read_declared(flows), image, installed.work_pool, labels)
+            register(server, installed, flows, mapped, tell)
+        return tuple(versions)

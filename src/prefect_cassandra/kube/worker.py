@@ -19,6 +19,7 @@ from prefect.settings import get_current_settings
 from prefect_kubernetes.worker import KubernetesWorker
 
 from prefect_cassandra.kube.health import served
+from prefect_cassandra.kube.run_labels import LabelledConfiguration
 from prefect_cassandra.kube.waiting import NotYetError, answering, eventually
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ _PATIENCE = 10.0
 
 
 class PlatformWorker(KubernetesWorker):  # type: ignore[misc]  # it has no types
-    """Prefect's Kubernetes worker that can stop taking runs."""
+    """Prefect's Kubernetes worker that can stop taking runs, and says what it starts."""
+
+    job_configuration = LabelledConfiguration
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -50,6 +53,23 @@ class PlatformWorker(KubernetesWorker):  # type: ignore[misc]  # it has no types
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
         """Ask for work unless we are about to stop."""
         return [] if self.is_draining else await super().get_and_submit_flow_runs()
+
+    async def run(
+        self, flow_run: FlowRun, configuration: LabelledConfiguration, task_status: Any = None
+    ) -> Any:
+        """Make the Job, and meanwhile label the run with what the Job is made of."""
+        labelling = asyncio.create_task(self._label(flow_run, configuration.run_labels()))
+        try:
+            return await super().run(flow_run, configuration, task_status)
+        finally:
+            await labelling
+
+    async def _label(self, flow_run: FlowRun, labels: dict[str, str]) -> None:
+        try:
+            await self.client.update_flow_run_labels(flow_run.id, labels)
+        except Exception:  # noqa: BLE001 -- whatever it is, it is logged and no reason to stop
+            # The run goes on without: its Job is worth more than its label.
+            self.get_flow_run_logger(flow_run).exception("The run could not be labelled")
 
 
 async def wait_for_pool(name: str, tell: Callable[[str], None]) -> None:

@@ -34,7 +34,8 @@ def make_deployments(file: str) -> None:
 def main(connection: str, file: str, *logins: str) -> None:
     """Do both; ends the process with the exit code of `prefect deploy`."""
     save_blocks(connection, *logins)
-    make_deployments(file)
+    if file:
+        make_deployments(file)
 
 
 if __name__ == "__main__":

@@ -52,25 +52,28 @@ class Target:
             "tls": None if self.tls is None else asdict(self.tls),
         }
 
-    def arguments(self, file: Path) -> list[str]:
-        """Return Python's arguments that save the blocks and deploy a `prefect.yaml`."""
+    def arguments(self, file: Path | None) -> list[str]:
+        """Return Python's arguments that save the blocks and deploy a `prefect.yaml`, if any."""
         pairs = [f"{block_name(name)}={folder}" for name, folder in self.logins.items()]
         connection = json.dumps(self.connection(), default=str)
-        return ["-m", _PROGRAM, connection, str(file), *pairs]
+        return ["-m", _PROGRAM, connection, str(file or ""), *pairs]
 
 
-def deploy(target: Target, file: Path, *, folder: Path, environment: Mapping[str, str]) -> None:
+def deploy(
+    target: Target, file: Path | None, *, folder: Path, environment: Mapping[str, str]
+) -> None:
     """Save the blocks and make the deployments; safe to repeat.
 
     Args:
         target: What the blocks name.
-        file: A `prefect.yaml`.
+        file: A `prefect.yaml`; None saves the blocks only.
         folder: What its entry points are relative to.
         environment: The whole environment, in which Prefect means the right server.
 
     Raises:
         DeploymentError: Prefect refused, or did not end in time; quotes its output.
     """
+    what = f"Deploying {file}" if file else "Saving the blocks"
     try:
         done = subprocess.run(
             [sys.executable, *target.arguments(file)],
@@ -84,7 +87,7 @@ def deploy(target: Target, file: Path, *, folder: Path, environment: Mapping[str
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise DeploymentError(f"Deploying {file} did not end within {_TIMEOUT:.0f} s.") from error
+        raise DeploymentError(f"{what} did not end within {_TIMEOUT:.0f} s.") from error
     if done.returncode:
         tail = "\n".join(done.stdout.strip().splitlines()[-_OUTPUT_LINES:])
-        raise DeploymentError(f"Deploying {file} failed with exit code {done.returncode}:\n{tail}")
+        raise DeploymentError(f"{what} failed with exit code {done.returncode}:\n{tail}")

@@ -13,9 +13,10 @@ from prefect_cassandra.schema.credentials import PasswordFolder
 from prefect_cassandra.schema.keyspaces import check_replication, describe, keyspace_step
 from prefect_cassandra.schema.migrations import pending, read_folders
 from prefect_cassandra.schema.model import LEDGER
-from prefect_cassandra.schema.records import BOOKKEEPING, MIGRATIONS, once_known, read_records
+from prefect_cassandra.schema.records import MIGRATIONS, once_known, read_records
 from prefect_cassandra.schema.roles import role_steps
 from prefect_cassandra.schema.steps import Step
+from prefect_cassandra.schema.tables import LEDGER_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ class Plan:
     """What is to be done, in this order.
 
     Attributes:
-        bookkeeping: Statements that make the place where lock and records live.
+        bookkeeping: Statements that make the ledger: lock, records, versions of deployments.
         steps: Keyspaces, roles and grants.
         migrations: Migrations to carry out.
         folders: Keyspace to all its migrations, carried out or not.
@@ -179,6 +180,6 @@ def _bookkeeping(replication: Mapping[str, Mapping[str, int]], facts: Facts) -> 
     there = ledger.tables if ledger else frozenset()
     return steps + [
         Step(f"table {LEDGER}.{table}", cql)
-        for table, cql in BOOKKEEPING.items()
+        for table, cql in LEDGER_TABLES.items()
         if table not in there
     ]

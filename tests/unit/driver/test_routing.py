@@ -12,6 +12,7 @@ from prefect_cassandra.driver.routing import ReplicaRouting
 class Host:
     def __init__(self, name: str, datacenter: str = "near", *, is_up: bool = True) -> None:
         self.name, self.datacenter, self.is_up = name, datacenter, is_up
+        self.address = name
 
     def __repr__(self) -> str:
         return self.name
@@ -22,8 +23,10 @@ DOWN = Host("down", is_up=False)
 FAR = Host("far", "far")
 
 
-def routing(replicas: list[Host], hosts: list[Host]) -> ReplicaRouting:
-    policy = ReplicaRouting("near")
+def routing(
+    replicas: list[Host], hosts: list[Host], only: frozenset[str] | None = None
+) -> ReplicaRouting:
+    policy = ReplicaRouting("near", only)
     metadata = SimpleNamespace(get_replicas=lambda _keyspace, _key: replicas)
     policy.populate(SimpleNamespace(metadata=metadata), hosts)
     return policy
@@ -77,3 +80,14 @@ def test_statement_without_a_key_goes_round_all_near_nodes() -> None:
     assert set(policy.make_query_plan(None, query(key=None))) == {A, B, C}
     assert set(policy.make_query_plan()) == {A, B, C}
     assert policy.distance(FAR) == HostDistance.IGNORED
+
+
+def test_only_the_named_nodes_are_used() -> None:
+    policy = routing([B, C], [A, B, C], frozenset({"a", "c"}))
+
+    assert list(policy.make_query_plan(None, query())) == [C, A]
+    assert [policy.distance(host) for host in (A, B, C)] == [
+        HostDistance.LOCAL,
+        HostDistance.IGNORED,
+        HostDistance.LOCAL,
+    ]

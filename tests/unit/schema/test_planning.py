@@ -11,11 +11,10 @@ from prefect_cassandra.schema.cluster import Facts, FoundKeyspace, FoundRole
 from prefect_cassandra.schema.grants import wanted_grants, wanted_roles
 from prefect_cassandra.schema.model import Application, Environment, Installation, Keyspaces
 from prefect_cassandra.schema.planning import Found, decide
-from prefect_cassandra.schema.records import BOOKKEEPING
 from prefect_cassandra.schema.report import compare
+from prefect_cassandra.schema.tables import LEDGER_TABLES
 
 GUARDED = {"drop_truncate_table_enabled": "false", "drop_keyspace_enabled": "false"}
-LEDGER_TABLES = frozenset(BOOKKEEPING)
 
 
 def installation() -> Installation:
@@ -37,7 +36,7 @@ def facts(**changes: Any) -> Facts:
         "nodes": {"dc1": 1},
         "keyspaces": {
             "prefect_state": keyspace(),
-            "prefect_ledger": keyspace(LEDGER_TABLES),
+            "prefect_ledger": keyspace(frozenset(LEDGER_TABLES)),
             "flights": keyspace(),
             "system_auth": keyspace(),
         },
@@ -81,6 +80,7 @@ def test_an_empty_cluster_gets_bookkeeping_then_keyspaces_then_roles_then_grants
         "keyspace prefect_ledger",
         "table prefect_ledger.schema_migrations",
         "table prefect_ledger.schema_locks",
+        "table prefect_ledger.flow_versions",
     ]
     assert {step.login for step in plan.statements} == {"superuser"}
 
