@@ -33,5 +33,5 @@ class NetworkPolicy(Closed):
     api_server_cidrs: list[str] = Field(
         default=[],
         alias="apiServerCIDRs",
-        description="Address ranges of the Kubernetes API, for the worker; empty means anywhere.",
+        description="Address ranges of the Kubernetes API, for worker and doctor; empty means any.",
     )

@@ -26,8 +26,8 @@ COMMON = {
     },
     "Pod": {"test"},
     "PodDisruptionBudget": {"cassandra"},
-    "Role": {"worker"},
-    "RoleBinding": {"worker"},
+    "Role": {"doctor", "worker"},
+    "RoleBinding": {"doctor", "worker"},
     "Secret": {
         "cassandra-superuser",
         "postgres",
@@ -35,7 +35,7 @@ COMMON = {
         *(f"login-{role}" for role in ROLES),
     },
     "Service": {"cassandra", "cassandra-nodes", "postgres", "server"},
-    "ServiceAccount": {"cassandra", "flow", "hooks", "postgres", "server", "worker"},
+    "ServiceAccount": {"cassandra", "doctor", "flow", "hooks", "postgres", "server", "worker"},
     "StatefulSet": {"cassandra", "postgres"},
 }
 KEYSPACES = ("flights", "values-demo", "weather-api")

@@ -96,7 +96,7 @@ def test_names_are_looked_up_by_all_but_the_database() -> None:
         assert asking == set(members) - {"postgres"}
 
 
-def test_the_worker_alone_reaches_out() -> None:
+def test_worker_and_doctor_alone_reach_out() -> None:
     rules, members = policies("default"), peers(render("default"))
     found = {
         (name, port)
@@ -104,14 +104,15 @@ def test_the_worker_alone_reaches_out() -> None:
         for port in (22, 80, 443, 6443, 9042)
         if allowed(rules, peer, CLUSTER_API, port) or allowed(rules, peer, WORLD, port)
     }
-    assert found == {("worker", 443), ("worker", 6443)}
+    assert found == set(product(("worker", "test"), (443, 6443)))
 
 
-def test_worker_reaches_the_given_ranges_alone() -> None:
+@pytest.mark.parametrize("component", ["worker", "test"])
+def test_they_reach_the_given_ranges_alone(component: str) -> None:
     rules = policies({"networkPolicy": {"apiServerCIDRs": ["172.18.0.0/16"]}})
-    worker = peers(render("default"))["worker"]
-    assert allowed(rules, worker, CLUSTER_API, 6443)
-    assert not allowed(rules, worker, WORLD, 443)
+    peer = peers(render("default"))[component]
+    assert allowed(rules, peer, CLUSTER_API, 6443)
+    assert not allowed(rules, peer, WORLD, 443)
 
 
 def test_every_pod_is_closed_both_ways(profile: str) -> None:
@@ -147,7 +148,12 @@ def test_external_server_is_reached_at_the_port_of_its_url() -> None:
 
 
 def test_a_cassandra_alone_opens_nothing_for_a_server_that_is_not_there() -> None:
-    values = {"server": {"enabled": False}, "worker": {"enabled": False}}
+    values = {
+        "server": {"enabled": False},
+        "worker": {"enabled": False},
+        # The doctor asks Kubernetes' API, which is not out in the world.
+        "networkPolicy": {"apiServerCIDRs": ["172.18.0.0/16"]},
+    }
     rules, members = policies(values), peers(render(values))
     found = {
         (name, port)

@@ -156,7 +156,8 @@ def test_clients_are_given_the_authority_alone(profile: str, templates: list[Pod
         if volume["name"] == "ca"
     }
     encrypted = profile in {"server-only", "tls", "existing-secrets"}
-    assert found == ({"bootstrap": ["ca.crt"], "flow": ["ca.crt"]} if encrypted else {})
+    clients = ("bootstrap", "flow", "test") if encrypted else ()
+    assert found == {name: ["ca.crt"] for name in clients}
 
 
 def test_values_have_no_place_for_a_password() -> None:

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import product
 
 import pytest
 
 from chart.references import EXISTING, dangling, references
 from chart.rendering import Object, Pod, kinds, named, pods, render
+from prefect_cassandra.kube.jobs import LOGIN_FOLDER
 
-TABLE = {
-    ("batch", "jobs"): {"create", "delete", "get", "list", "watch"},
-    ("", "pods"): {"get", "list", "watch"},
-    ("", "pods/log"): {"get"},
-    ("", "events"): {"list", "watch"},
+# By role: API group, resource and the one object's name, if it is about one, to the verbs.
+TABLES = {
+    "pc-worker": {
+        ("batch", "jobs", ""): {"create", "delete", "get", "list", "watch"},
+        ("", "pods", ""): {"get", "list", "watch"},
+        ("", "pods/log", ""): {"get"},
+        ("", "events", ""): {"list", "watch"},
+    },
+    "pc-doctor": {
+        ("batch", "jobs", ""): {"list"},
+        ("apps", "deployments", ""): {"list"},
+        ("apps", "statefulsets", ""): {"list"},
+        ("", "events", ""): {"list"},
+        ("", "persistentvolumeclaims", ""): {"list"},
+        ("", "pods", ""): {"list"},
+        ("", "pods/log", ""): {"get"},
+        ("", "configmaps", "pc-installation"): {"get"},
+        ("", "configmaps", "pc-work-pool"): {"get"},
+    },
 }
 
 
@@ -123,26 +139,43 @@ def test_start_program_is_in_the_config_map() -> None:
     assert json.loads(data["cluster.json"])["service"] == "pc-cassandra-nodes"
 
 
-def test_worker_may_do_what_the_table_says_and_nothing_else(objects: list[Object]) -> None:
+def rights(role: Object) -> dict[tuple[str, str, str], set[str]]:
+    """Return what a Role allows, as a table."""
+    allowed: dict[tuple[str, str, str], set[str]] = {}
+    for rule in role["rules"]:
+        assert set(rule) <= {"apiGroups", "resources", "verbs", "resourceNames"}
+        for group, resource, name in product(
+            rule["apiGroups"], rule["resources"], rule.get("resourceNames", [""])
+        ):
+            allowed.setdefault((group, resource, name), set()).update(rule["verbs"])
+    return allowed
+
+
+def test_roles_allow_what_the_tables_say_and_nothing_else(objects: list[Object]) -> None:
     assert kinds(objects, "ClusterRole", "ClusterRoleBinding") == []
-    for role in kinds(objects, "Role"):
-        allowed: dict[tuple[str, str], set[str]] = {}
-        for rule in role["rules"]:
-            assert set(rule) == {"apiGroups", "resources", "verbs"}
-            for group in rule["apiGroups"]:
-                for resource in rule["resources"]:
-                    allowed.setdefault((group, resource), set()).update(rule["verbs"])
-        assert allowed == TABLE
-    for binding in kinds(objects, "RoleBinding"):
-        assert binding["roleRef"]["name"] == "pc-worker"
-        assert [subject["name"] for subject in binding["subjects"]] == ["pc-worker"]
+    found = {role["metadata"]["name"]: rights(role) for role in kinds(objects, "Role")}
+    assert found == TABLES
+    bindings = kinds(objects, "RoleBinding")
+    assert len(bindings) == len(found)
+    for binding in bindings:
+        name = binding["roleRef"]["name"]
+        assert binding["metadata"]["name"] == name
+        assert [subject["name"] for subject in binding["subjects"]] == [name]
         assert {subject["namespace"] for subject in binding["subjects"]} == {"prefect"}
-    assert len(kinds(objects, "Role")) == len(kinds(objects, "RoleBinding")) == 1
 
 
-def test_account_of_the_worker_is_its_own(templates: list[Pod]) -> None:
-    holders = {pod.component for pod in templates if pod.spec["serviceAccountName"] == "pc-worker"}
-    assert holders == {"worker"}
+def test_no_role_reads_a_secret() -> None:
+    assert not any("secrets" in key[1] for table in TABLES.values() for key in table)
+
+
+@pytest.mark.parametrize(("account", "component"), [("worker", "worker"), ("doctor", "test")])
+def test_an_account_with_rights_is_of_one_component(
+    templates: list[Pod], account: str, component: str
+) -> None:
+    found = {
+        pod.component for pod in templates if pod.spec["serviceAccountName"] == f"pc-{account}"
+    }
+    assert found == {component}
 
 
 def test_service_accounts_hold_no_token(objects: list[Object]) -> None:
@@ -163,3 +196,15 @@ def test_budget_covers_one_workload(objects: list[Object], templates: list[Pod])
         if item["spec"]["replicas"] > 1
     }
     assert several <= covered
+
+
+def test_the_charts_own_test_is_the_doctor(templates: list[Pod]) -> None:
+    """It knows the release by its name, and has the login of the role that writes the canary."""
+    (pod,) = (one for one in templates if one.component == "test")
+    (container,) = pod.containers
+    assert container["command"] == ["prefect-cassandra", "doctor", "--inside"]
+    assert container["args"] == ["--release", "pc", "--namespace", "prefect"]
+    (login,) = (one["secret"] for one in pod.spec["volumes"] if one["name"] == "login")
+    assert login["secretName"].endswith("login-prefect-ledger")
+    mounts = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+    assert mounts["login"] == LOGIN_FOLDER

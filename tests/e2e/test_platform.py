@@ -192,9 +192,3 @@ def running_pods(release: Release) -> set[str]:
         "prefect-cassandra.io/component in (cassandra,server,postgres,worker)"
     )
     return {pod["metadata"]["uid"] for pod in read_all(release, "pods", selector)}
-
-
-def test_the_charts_own_test_passes(platform: Platform) -> None:
-    release = platform.release
-    done = attempt(helm(release, "test", release.name, "--logs"), timeout=300)
-    assert done.code == 0, done.tail()

@@ -12,7 +12,12 @@ import pytest
 from prefect_cassandra.cli.app import run
 from prefect_cassandra.driver.config import Login
 from prefect_cassandra.driver.session import Session
-from prefect_cassandra.errors import ConfigurationError, PermissionDeniedError, SchemaError
+from prefect_cassandra.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    PermissionDeniedError,
+    SchemaError,
+)
 from prefect_cassandra.schema import bootstrap, load_keyspaces, migrate
 from prefect_cassandra.schema.superuser import is_refused, refusal
 from support.schema import Ground
@@ -114,3 +119,21 @@ def test_the_command_line_migrates_with_the_owners_login_alone(
     assert ground.tables() == {"a", "b"}
     assert run(["schema", "migrate", *options, *port]) == 2
     assert "--login-folder" in capsys.readouterr().err
+
+
+def test_a_superuser_that_the_data_does_not_know_is_said_and_given_up_early(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("prefect_cassandra.schema.superuser._TOLD", 0.2)
+    monkeypatch.setattr("prefect_cassandra.schema.superuser._GIVEN_UP", 1.0)
+    login = ground.config.login
+    assert login is not None
+    assert login.folder is not None
+    kept = ground.folder / "wrong-superuser"
+    shutil.copytree(login.folder, kept)
+    (kept / "password").write_text("not the one that the data knows")
+    said: list[str] = []
+    config = replace(ground.config, login=Login(folder=kept))
+    with pytest.raises(AuthenticationError, match="accepts neither our superuser nor the default"):
+        bootstrap(config, ground.installation, nodes=1, timeout=60, progress=said.append)
+    assert said[-1].startswith("the cluster refuses both our superuser and the default login")

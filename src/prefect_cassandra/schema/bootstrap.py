@@ -65,7 +65,9 @@ def bootstrap(
         progress(f"superuser of {nodes} node(s)")
         copies = installation.replication[LEDGER]
         superuser = config.login.folder
-        ensure_superuser(config, superuser, copies=copies, nodes=nodes, timeout=timeout)
+        ensure_superuser(
+            config, superuser, copies=copies, nodes=nodes, timeout=timeout, progress=progress
+        )
     applied = apply(config, installation, reset_passwords=True, progress=progress)
     prove_shut(config)
     progress("the default login and logins without a name are refused")

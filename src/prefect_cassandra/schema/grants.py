@@ -4,7 +4,7 @@
 |---|---|
 | `prefect_owner` | CREATE, ALTER on every keyspace; SELECT, MODIFY on the bookkeeping tables |
 | `prefect_state` | SELECT and MODIFY on `prefect_state` |
-| `prefect_ledger` | SELECT and MODIFY on `prefect_ledger` |
+| `prefect_ledger` | SELECT and MODIFY on `prefect_ledger`; SELECT on the nodes' gossip |
 | `<keyspace>_flow` | SELECT and MODIFY on its keyspace |
 | `<keyspace>_reader` | SELECT on its keyspace |
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 OWNER = "prefect_owner"
 # Loads adapt to the node's batch limits and timeouts, which this virtual table tells.
 _NODE_SETTINGS = "TABLE system_views.settings"
+# The doctor sees in it which nodes are up.
+_GOSSIP = "TABLE system_views.gossip_info"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -75,6 +77,7 @@ def wanted_grants(applications: Iterable[str]) -> set[Grant]:
     for role, keyspace in writers.items():
         found |= {Grant(role, on_keyspace(keyspace), word) for word in ("SELECT", "MODIFY")}
         found.add(Grant(role, _NODE_SETTINGS, "SELECT"))
+    found.add(Grant(LEDGER, _GOSSIP, "SELECT"))
     return found | {Grant(reader_role(name), on_keyspace(name), "SELECT") for name in applications}
 
 

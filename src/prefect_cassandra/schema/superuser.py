@@ -31,18 +31,23 @@ DEFAULT_LOGIN = Login("cassandra", "cassandra")
 
 _ENTROPY = 32
 _PAUSE = 0.1
+# A new cluster makes the default login ten seconds after it starts, a slow one somewhat later. Who
+# is refused for longer is told so, and given up in time for somebody to look.
+_TOLD, _GIVEN_UP = 15.0, 90.0
+_WRONG = "incorrect"
 
 # While nodes find each other, logins fail in other ways than by a wrong password.
 _NOT_YET = (AuthenticationError, UnreachableError, NotAppliedError)
 
 
-def ensure_superuser(
+def ensure_superuser(  # noqa: PLR0913 -- one wait, told apart by what it waits for
     cluster: ClusterConfig,
     login: Path,
     *,
     copies: Mapping[str, int],
     nodes: int,
     timeout: float,
+    progress: Callable[[str], None] | None = None,
 ) -> None:
     """Make the superuser if it is not there, and disable `cassandra` if it is enabled.
 
@@ -54,6 +59,7 @@ def ensure_superuser(
         copies: Datacenter to copies of the logins it keeps.
         nodes: Nodes of the cluster; a new one is waited for until all of them are there.
         timeout: Seconds for everything.
+        progress: Called with a line when the logins are refused for longer than usual.
 
     Raises:
         AuthenticationError: The cluster knows neither login.
@@ -62,7 +68,7 @@ def ensure_superuser(
     deadline = time.monotonic() + timeout
     own = replace(cluster, login=Login(folder=login))
     default = replace(cluster, login=DEFAULT_LOGIN)
-    is_new = _accepted(own, default, deadline) is default
+    is_new = _accepted(own, default, deadline, progress) is default
     if is_new:
         with closing(Session(default)) as session:
             _replicate_logins(session, copies)
@@ -95,23 +101,47 @@ def is_refused(config: ClusterConfig) -> bool:
     return isinstance(refusal(config), AuthenticationError)
 
 
-def _accepted(own: ClusterConfig, default: ClusterConfig, deadline: float) -> ClusterConfig:
+def _accepted(
+    own: ClusterConfig,
+    default: ClusterConfig,
+    deadline: float,
+    progress: Callable[[str], None] | None,
+) -> ClusterConfig:
     """Return the one that can log in; a new cluster knows the default login only after seconds."""
+    wrong_since, is_told = None, False
     while True:
         problem = refusal(own)
         if problem is None:
             return own
-        if refusal(default) is None:
+        other = refusal(default)
+        if other is None:
             return default
-        if time.monotonic() > deadline:
-            if isinstance(problem, AuthenticationError):
-                raise AuthenticationError(
-                    "The cluster accepts neither our superuser nor the default login: "
-                    f"{problem.message}",
-                    hint="Its data belongs to other credentials; give it the superuser it knows.",
-                ) from problem
-            raise problem
+        now = time.monotonic()
+        if not (_is_wrong(problem) and _is_wrong(other)):
+            wrong_since = None
+        elif wrong_since is None:
+            wrong_since = now
+        waited = 0.0 if wrong_since is None else now - wrong_since
+        if progress is not None and waited > _TOLD and not is_told:
+            progress("the cluster refuses both our superuser and the default login; trying on")
+            is_told = True
+        if now > deadline or waited > _GIVEN_UP:
+            raise _refused(problem)
         time.sleep(_PAUSE)
+
+
+def _is_wrong(problem: PrefectCassandraError) -> bool:
+    """Tell a wrong password from logins that cannot be looked up, as too few nodes are up yet."""
+    return isinstance(problem, AuthenticationError) and _WRONG in problem.message
+
+
+def _refused(problem: PrefectCassandraError) -> PrefectCassandraError:
+    if not isinstance(problem, AuthenticationError):
+        return problem
+    return AuthenticationError(
+        "The cluster accepts neither our superuser nor the default login: " + problem.message,
+        hint="Its data belongs to other credentials; give it the superuser it knows.",
+    )
 
 
 def _wait_until(condition: Callable[[], bool], deadline: float, what: str) -> None:

@@ -6,6 +6,7 @@ it. The rooms above know how to use them; here is only what they look like.
 
 from __future__ import annotations
 
+from prefect_cassandra.schema.canary import CANARY_TABLE
 from prefect_cassandra.schema.model import LEDGER
 from prefect_cassandra.schema.records import BOOKKEEPING
 
@@ -14,7 +15,7 @@ FLOW_VERSIONS = "flow_versions"
 # A partition for each deployment of a release: several releases may share one Cassandra. The
 # newest version is the first row, and the definition is the one big cell. Why the identifiers are
 # fixed is said in `records.py`.
-LEDGER_TABLES = BOOKKEEPING | {
+LEDGER_TABLES = BOOKKEEPING | CANARY_TABLE | {
     FLOW_VERSIONS: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{FLOW_VERSIONS} (
   release text,
   deployment text,

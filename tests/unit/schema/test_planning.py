@@ -80,6 +80,7 @@ def test_an_empty_cluster_gets_bookkeeping_then_keyspaces_then_roles_then_grants
         "keyspace prefect_ledger",
         "table prefect_ledger.schema_migrations",
         "table prefect_ledger.schema_locks",
+        "table prefect_ledger.canary",
         "table prefect_ledger.flow_versions",
     ]
     assert {step.login for step in plan.statements} == {"superuser"}

@@ -88,3 +88,8 @@ spec:
 {{- include "pc.policy.outside" (list list (list (.Values.postgres.external.port | default 5432))) -}}
 {{- end -}}
 {{- end -}}
+
+{{/* . -> rule to Kubernetes' API. Policies see the address behind its Service, hence the second port. */}}
+{{- define "pc.policy.toKubernetes" -}}
+{{- include "pc.policy.outside" (list .Values.networkPolicy.apiServerCIDRs (list 443 6443)) -}}
+{{- end -}}
