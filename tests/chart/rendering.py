@@ -86,11 +86,12 @@ def template(
     """Run `helm template` with files of values, and with values on top."""
     options = [option for file in files for option in ("--values", file)]
     place = ("--namespace", NAMESPACE, "--kube-version", "1.34.0")
-    given = json.dumps(_with_registry(values or {}))
+    given = json.dumps(with_registry(values or {}))
     return helm("template", RELEASE, CHART, *place, *options, "--values", "-", given=given)
 
 
-def _with_registry(values: Object) -> Object:
+def with_registry(values: Object) -> Object:
+    """Add the one value that an installation needs."""
     images = values.get("images", {})
     return values | {"images": {"registry": REGISTRY} | images}
 

@@ -28,8 +28,8 @@ IMAGE = re.compile(r"^[^:@]+(?::[0-9]+/[^:@]+)?(?::(?P<tag>[\w][\w.-]*)|@sha256:
 SECRET_NAME = re.compile(r"PASSWORD|TOKEN|API_KEY|AUTH_STRING|CONNECTION_URL|SECRET")
 # Where something is, not what it is.
 PLACE = re.compile(r"_(FILE|NAME|KEY|DIRECTORY)$")
-# The one makes Jobs, the other is the doctor of `helm test`.
-TOKEN_HOLDERS = {"worker", "test"}
+# The worker makes Jobs, the doctor and the clean-up after an uninstall look at what is there.
+TOKEN_HOLDERS = {"test", "uninstall", "worker"}
 
 
 def problems(pod: Pod) -> list[str]:
@@ -61,7 +61,7 @@ def _of_the_pod(pod: Pod) -> Iterator[str]:
         if pod.spec.get(key):
             yield f"{key} is on"
     if pod.spec.get("automountServiceAccountToken") is not (pod.component in TOKEN_HOLDERS):
-        yield "automountServiceAccountToken is for worker and doctor alone"
+        yield "automountServiceAccountToken is for those alone that speak to Kubernetes"
     if not pod.spec.get("serviceAccountName"):
         yield "there is no serviceAccountName"
     if pod.spec.get("enableServiceLinks") is not False:

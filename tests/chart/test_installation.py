@@ -151,6 +151,8 @@ def test_pods_are_placed_as_the_values_say() -> None:
 
 @pytest.mark.parametrize("digest", ["", "sha256:" + "a" * 64])
 def test_images_are_named_as_pods_name_them(digest: str) -> None:
-    values = {"images": {"flows": {"repository": "host/flows", "tag": "1", "digest": digest}}}
-    expected = f"host/flows@{digest}" if digest else "host/flows:1"
+    values = {
+        "images": {"flows": {"repository": "host.example.org/flows", "tag": "1", "digest": digest}}
+    }
+    expected = f"host.example.org/flows@{digest}" if digest else "host.example.org/flows:1"
     assert installation(values).images.flows == expected

@@ -12,7 +12,7 @@ ROLES = ("prefect-owner", "prefect-state", "prefect-ledger")
 COMMON = {
     "ConfigMap": {"cassandra", "installation", "keyspaces", "work-pool"},
     "Deployment": {"server", "worker"},
-    "Job": {"bootstrap", "migrate", "work-pool"},
+    "Job": {"bootstrap", "migrate", "uninstall", "work-pool"},
     "NetworkPolicy": {
         "bootstrap",
         "cassandra",
@@ -21,13 +21,14 @@ COMMON = {
         "postgres",
         "server",
         "test",
+        "uninstall",
         "worker",
         "workpool",
     },
     "Pod": {"test"},
     "PodDisruptionBudget": {"cassandra"},
-    "Role": {"doctor", "worker"},
-    "RoleBinding": {"doctor", "worker"},
+    "Role": {"doctor", "uninstall", "worker"},
+    "RoleBinding": {"doctor", "uninstall", "worker"},
     "Secret": {
         "cassandra-superuser",
         "postgres",
@@ -35,7 +36,16 @@ COMMON = {
         *(f"login-{role}" for role in ROLES),
     },
     "Service": {"cassandra", "cassandra-nodes", "postgres", "server"},
-    "ServiceAccount": {"cassandra", "doctor", "flow", "hooks", "postgres", "server", "worker"},
+    "ServiceAccount": {
+        "cassandra",
+        "doctor",
+        "flow",
+        "hooks",
+        "postgres",
+        "server",
+        "uninstall",
+        "worker",
+    },
     "StatefulSet": {"cassandra", "postgres"},
 }
 KEYSPACES = ("flights", "values-demo", "weather-api")

@@ -63,7 +63,7 @@ def connections(rules: list[Object], members: dict[str, Peer]) -> set[tuple[str,
 @pytest.mark.parametrize("profile", ["default", "kind", "production", "tls", "existing-secrets"])
 def test_allowed_connections_are_exactly_these(profile: str) -> None:
     members = peers(render(profile))
-    assert len(members) == 9
+    assert len(members) == 10
     assert connections(policies(profile), members) == MATRIX
 
 
@@ -96,7 +96,7 @@ def test_names_are_looked_up_by_all_but_the_database() -> None:
         assert asking == set(members) - {"postgres"}
 
 
-def test_worker_and_doctor_alone_reach_out() -> None:
+def test_those_that_speak_to_kubernetes_alone_reach_out() -> None:
     rules, members = policies("default"), peers(render("default"))
     found = {
         (name, port)
@@ -104,10 +104,10 @@ def test_worker_and_doctor_alone_reach_out() -> None:
         for port in (22, 80, 443, 6443, 9042)
         if allowed(rules, peer, CLUSTER_API, port) or allowed(rules, peer, WORLD, port)
     }
-    assert found == set(product(("worker", "test"), (443, 6443)))
+    assert found == set(product(("test", "uninstall", "worker"), (443, 6443)))
 
 
-@pytest.mark.parametrize("component", ["worker", "test"])
+@pytest.mark.parametrize("component", ["test", "uninstall", "worker"])
 def test_they_reach_the_given_ranges_alone(component: str) -> None:
     rules = policies({"networkPolicy": {"apiServerCIDRs": ["172.18.0.0/16"]}})
     peer = peers(render("default"))[component]
@@ -151,7 +151,7 @@ def test_a_cassandra_alone_opens_nothing_for_a_server_that_is_not_there() -> Non
     values = {
         "server": {"enabled": False},
         "worker": {"enabled": False},
-        # The doctor asks Kubernetes' API, which is not out in the world.
+        # Doctor and uninstall ask Kubernetes' API, which is not out in the world.
         "networkPolicy": {"apiServerCIDRs": ["172.18.0.0/16"]},
     }
     rules, members = policies(values), peers(render(values))
@@ -161,7 +161,7 @@ def test_a_cassandra_alone_opens_nothing_for_a_server_that_is_not_there() -> Non
         for port in (80, 443, 4200)
         if allowed(rules, peer, WORLD, port)
     }
-    assert set(members) == {"cassandra", "bootstrap", "test"}
+    assert set(members) == {"cassandra", "bootstrap", "test", "uninstall"}
     assert found == set()
 
 

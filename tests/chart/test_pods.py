@@ -13,16 +13,16 @@ from chart.security import problems
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# server, worker, cassandra, postgres, migrate, bootstrap, workpool, test, flow.
+# server, worker, cassandra, postgres, migrate, bootstrap, workpool, test, uninstall, flow.
 COMPONENTS = {
-    "default": 9,
-    "kind": 9,
-    "production": 9,
-    "server-only": 8,
-    "cassandra-only": 6,
-    "tls": 9,
-    "existing-secrets": 9,
-    "external-postgres": 8,
+    "default": 10,
+    "kind": 10,
+    "production": 10,
+    "server-only": 9,
+    "cassandra-only": 7,
+    "tls": 10,
+    "existing-secrets": 10,
+    "external-postgres": 9,
 }
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from chart.rendering import CHART, RELEASE, named, pods, render
+from chart.rendering import CHART, RELEASE, named, pods, render, with_registry
 from prefect_cassandra.errors import ToolError
 from prefect_cassandra.kube.doctor import rendered
 from prefect_cassandra.kube.doctor.rights import wanted_rights
@@ -78,8 +79,10 @@ def test_the_rights_of_the_roles_are_among_those_that_are_asked_for() -> None:
     assert given <= asked
 
 
-def test_helm_renders_for_the_version_of_the_cluster_and_without_secrets() -> None:
-    objects = rendered.render(ROOT, HERE, [CHART / "values-kind.yaml"], "v1.34.4")
+def test_helm_renders_for_the_version_of_the_cluster_and_without_secrets(tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text(json.dumps(with_registry({})))
+    objects = rendered.render(ROOT, HERE, [CHART / "values-kind.yaml", file], "v1.34.4")
     assert len(objects) > 15
     assert "Secret" not in {one["kind"] for one in objects}
 

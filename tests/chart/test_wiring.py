@@ -31,6 +31,11 @@ TABLES = {
         ("", "configmaps", "pc-installation"): {"get"},
         ("", "configmaps", "pc-work-pool"): {"get"},
     },
+    # There during `helm uninstall` alone.
+    "pc-uninstall": {
+        ("batch", "jobs", ""): {"deletecollection"},
+        ("", "pods", ""): {"deletecollection"},
+    },
 }
 
 
@@ -168,7 +173,9 @@ def test_no_role_reads_a_secret() -> None:
     assert not any("secrets" in key[1] for table in TABLES.values() for key in table)
 
 
-@pytest.mark.parametrize(("account", "component"), [("worker", "worker"), ("doctor", "test")])
+@pytest.mark.parametrize(
+    ("account", "component"), [("worker", "worker"), ("doctor", "test"), ("uninstall", "uninstall")]
+)
 def test_an_account_with_rights_is_of_one_component(
     templates: list[Pod], account: str, component: str
 ) -> None:
@@ -176,6 +183,19 @@ def test_an_account_with_rights_is_of_one_component(
         pod.component for pod in templates if pod.spec["serviceAccountName"] == f"pc-{account}"
     }
     assert found == {component}
+
+
+def test_cleaning_up_finds_all_pods_but_its_own() -> None:
+    """Its selector names the release; the flows' own labels replace others (prefect-kubernetes)."""
+    found = pods(render("default"))
+    (own,) = (pod for pod in found if pod.component == "uninstall")
+    environment = {item["name"]: item["value"] for item in own.containers[0]["env"]}
+    instance, there, but = environment["SELECTOR"].split(",")
+    key, _, release = instance.partition("=")
+    name, _, mine = but.partition("!=")
+    assert there == name
+    assert all(pod.labels[key] == release for pod in found)
+    assert [pod.owner for pod in found if pod.labels[name] == mine] == [own.owner]
 
 
 def test_service_accounts_hold_no_token(objects: list[Object]) -> None:

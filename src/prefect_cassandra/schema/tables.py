@@ -15,8 +15,11 @@ FLOW_VERSIONS = "flow_versions"
 # A partition for each deployment of a release: several releases may share one Cassandra. The
 # newest version is the first row, and the definition is the one big cell. Why the identifiers are
 # fixed is said in `records.py`.
-LEDGER_TABLES = BOOKKEEPING | CANARY_TABLE | {
-    FLOW_VERSIONS: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{FLOW_VERSIONS} (
+LEDGER_TABLES = (
+    BOOKKEEPING
+    | CANARY_TABLE
+    | {
+        FLOW_VERSIONS: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{FLOW_VERSIONS} (
   release text,
   deployment text,
   number int,
@@ -37,4 +40,5 @@ LEDGER_TABLES = BOOKKEEPING | CANARY_TABLE | {
 ) WITH CLUSTERING ORDER BY (number DESC)
   AND ID = 70726566-6563-4000-8000-000000000010
   AND comment = 'Versions of deployments. Written by the flows commands only, with IF.'""",
-}
+    }
+)

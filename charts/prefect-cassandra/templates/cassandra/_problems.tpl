@@ -41,21 +41,6 @@ survive is compared with the live objects; `helm template` sees none and finds n
 {{- define "pc.cassandra.problems.live" -}}
 {{- $cassandra := .Values.cassandra -}}
 {{- $name := include "pc.fullname" (list . "cassandra") -}}
-{{- $wanted := $cassandra.replicas | int -}}
-{{- with lookup "apps/v1" "StatefulSet" .Release.Namespace $name -}}
-{{- $live := .spec.replicas | int -}}
-{{- if lt $wanted $live -}}
-{{ printf "cassandra.replicas: is %d and %d nodes are running; each of the others would take its rows with it. From the highest down, lower the replication of every keyspace where it is as high as the nodes are many, run `kubectl exec %s-%d -- nodetool decommission`, then `kubectl scale statefulset %s --replicas=%d`, and delete its claim data-%s-%d\n" $wanted $live $name (sub $live 1) $name (sub $live 1) $name (sub $live 1) }}
-{{- end -}}
-{{- if and (lt $live 3) (gt $wanted $live) -}}
-{{ printf "cassandra.replicas: is %d and %d run. That would ask for more copies of rows and logins than there are, and reads would miss what only the old nodes have until a repair. Install a new release with at least 3 nodes and move the data there\n" $wanted $live }}
-{{- end -}}
-{{- range .spec.volumeClaimTemplates -}}
-{{- if ne (.spec.resources.requests.storage | toString) ($cassandra.storage.size | toString) -}}
-{{ printf "cassandra.storage.size: is %s and the nodes' claims are made for %s, which Kubernetes does not let an upgrade change. Enlarge the claims themselves, run `kubectl delete statefulset %s --cascade=orphan`, then upgrade again\n" $cassandra.storage.size .spec.resources.requests.storage $name }}
-{{- end -}}
-{{- end -}}
-{{- end -}}
 {{- with lookup "v1" "ConfigMap" .Release.Namespace $name -}}
 {{- $cluster := index .data "cluster.json" | default "{}" | fromJson -}}
 {{- $config := index .data "cassandra.json" | default "{}" | fromJson -}}

@@ -1,0 +1,123 @@
+"""A second release, of three Cassandra nodes, for the tests that take things away from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from prefect_cassandra.driver.config import ClusterConfig, Login
+from prefect_cassandra.driver.sharing import close_sessions, shared_session
+from prefect_cassandra.example.flights import Source, count_tables
+from prefect_cassandra.kube.forward import forwarded
+from prefect_cassandra.kube.kubectl import Release, read_all, read_secret
+from prefect_cassandra.kube.release import CHART, helm, install
+from prefect_cassandra.kube.tools import run
+from prefect_cassandra.project.environment import LOOPBACK
+from support.snippets import ROOT
+
+CQL_PORT = 9042
+# On top of the kind profile. The machine may be small, and the other release is there as well.
+SMALL = {"resources": {"requests": {"cpu": "10m", "memory": "128Mi"}}}
+VALUES: dict[str, Any] = {
+    "cassandra": {
+        "replicas": 3,
+        "racks": ["rack1", "rack2", "rack3"],
+        "resources": {"requests": {"cpu": "25m"}},
+        # How long a joining node listens for others; half a minute is for rings over many machines.
+        "jvmOptions": ["-Dcassandra.ring_delay_ms=8000"],
+    },
+    "server": SMALL,
+    "postgres": SMALL,
+    "worker": SMALL,
+    "bootstrap": SMALL,
+}
+
+
+@dataclass(frozen=True)
+class Ring:
+    """The release of three nodes and how to install it again."""
+
+    release: Release
+    values: dict[str, Any]
+
+    def install(self) -> None:
+        """Install or upgrade it, and return when everything is ready."""
+        install(ROOT, self.release, self.values, print)
+
+    def upgrade(self, *settings: str, dry: bool = False) -> list[str]:
+        """Return the command of an upgrade that changes some values."""
+        command = helm(self.release, "upgrade", self.release.name, str(ROOT / CHART))
+        mode = ["--dry-run=server"] if dry else ["--wait", "--timeout", "10m"]
+        changes = [word for setting in settings for word in ("--set", setting)]
+        return [*command, "--reuse-values", *mode, *changes]
+
+    def pods(self, component: str) -> list[dict[str, Any]]:
+        """Return the pods of a component."""
+        selector = (
+            f"app.kubernetes.io/instance={self.release.name},"
+            f"prefect-cassandra.io/component={component}"
+        )
+        return read_all(self.release, "pods", selector)
+
+    def kill(self, component: str, ordinal: int = 0) -> str:
+        """Take a pod away with hardly a warning and return its uid."""
+        pod = sorted(self.pods(component), key=lambda one: one["metadata"]["name"])[ordinal]
+        name = pod["metadata"]["name"]
+        # A second to go. With --force its successor could open the same volume beside it.
+        run(self.release.kubectl("delete", "pod", name, "--grace-period=1", "--wait=false"))
+        return str(pod["metadata"]["uid"])
+
+    def is_whole(self, *without: str) -> bool:
+        """Tell whether all pods are ready, none of them one of these uids."""
+        found = [
+            pod
+            for component in ("cassandra", "server", "postgres", "worker")
+            for pod in self.pods(component)
+        ]
+        alive = [
+            pod["metadata"]["uid"]
+            for pod in found
+            for condition in pod["status"].get("conditions") or ()
+            if condition["type"] == "Ready" and condition["status"] == "True"
+        ]
+        return len(alive) == len(found) == 6 and not set(alive) & set(without)
+
+
+def kept_secrets(release: Release) -> set[str]:
+    """Return the Secrets that outlive a release."""
+    selector = f"app.kubernetes.io/instance={release.name}"
+    return {
+        one["metadata"]["name"]
+        for one in read_all(release, "secrets", selector)
+        if one["metadata"].get("annotations", {}).get("helm.sh/resource-policy") == "keep"
+    }
+
+
+def left(release: Release) -> set[str]:
+    """Return everything in the namespace but what every namespace has, and events."""
+    listed = "api-resources", "--namespaced", "--verbs=list", "--output", "name"
+    kinds = [
+        kind for kind in run(release.kubectl(*listed)).split() if not kind.startswith("events")
+    ]
+    found = run(
+        release.kubectl("get", ",".join(kinds), "--ignore-not-found", "--output", "name"),
+        timeout=120,
+    )
+    return set(found.split()) - {"configmap/kube-root-ca.crt", "serviceaccount/default"}
+
+
+def counted(release: Release) -> dict[str, int]:
+    """Count every table of the flights with a scan, as somebody who may only read."""
+    login = read_secret(release, "login-flights-reader")
+    with forwarded(release, "cassandra", CQL_PORT) as forward:
+        config = ClusterConfig(
+            contact_points=(LOOPBACK,),
+            port=forward.port,
+            login=Login(login["username"], login["password"]),
+        )
+        try:
+            tables = count_tables(shared_session(config), Source(), {})
+        finally:
+            close_sessions()
+    assert all(table.is_exact for table in tables)
+    return {table.table: table.found for table in tables}
