@@ -63,6 +63,10 @@ kind-demo: setup ## the demo on kind: images, chart, the flights as a Job, the s
 e2e: setup ## the tests on kind; the cluster stays
 	@$(RUN)/python -m pytest tests/e2e $(ARGS)
 
+.PHONY: bench
+bench: setup ## how soon a flow runs, beside Prefect's own worker on the same kind cluster
+	@$(RUN)/python -m pytest tests/bench $(ARGS)
+
 .PHONY: kind-down
 kind-down: setup ## delete the kind cluster with everything in it
 	@$(RUN)/prefect-cassandra kind down

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -92,6 +94,19 @@ def test_job_variables_reach_the_flow_pod() -> None:
     assert manifest["spec"]["activeDeadlineSeconds"] == 3600
     logins = [volume for volume in spec["volumes"] if volume["name"] == "login"]
     assert logins[0]["secret"]["secretName"] == "pc-login-flights-flow"
+
+
+def test_a_flows_command_is_a_program_of_the_image() -> None:
+    config = named(render("kind"), "ConfigMap", "pc-work-pool")
+    base = json.loads(config["data"]["base-job-template.json"])
+    (container,) = job_manifest(base)["spec"]["template"]["spec"]["containers"]
+    *python, module = shlex.split(container["args"])
+    # -P: nothing in the folder it starts in can take the place of a package.
+    assert python == ["python", "-P", "-m"]
+    assert find_spec(module) is not None
+    asked = job_manifest(base, command="prefect flow-run execute")
+    (container,) = asked["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == "prefect flow-run execute"
 
 
 def test_jobs_end_by_themselves(objects: list[Object]) -> None:

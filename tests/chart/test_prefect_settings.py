@@ -169,6 +169,13 @@ def test_worker_watches_its_own_namespace() -> None:
     assert not kubernetes.worker.store_env_as_secret
 
 
+def test_flows_wait_for_a_server_that_is_replaced() -> None:
+    """An upgrade ends the old server first; then the new one's image is pulled and it starts."""
+    client = settings_of("default", "flow")[0].client
+    pauses = [2**attempt for attempt in range(1, client.max_retries + 1)]
+    assert 4 * 60 <= sum(pauses) <= 10 * 60
+
+
 def test_key_of_prefect_cloud_is_given_as_a_key() -> None:
     values = {
         "server": {"enabled": False},

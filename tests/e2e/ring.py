@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from prefect_cassandra.driver.config import ClusterConfig, Login
 from prefect_cassandra.driver.sharing import close_sessions, shared_session
-from prefect_cassandra.example.flights import Source, count_tables
-from prefect_cassandra.kube.forward import forwarded
-from prefect_cassandra.kube.kubectl import Release, read_all, read_secret
+from prefect_cassandra.example.flights import KEYSPACE, Source, count_tables
+from prefect_cassandra.kube.cassandra import connected
+from prefect_cassandra.kube.installation import read_installation
+from prefect_cassandra.kube.kubectl import Release, read_all
 from prefect_cassandra.kube.release import CHART, helm, install
-from prefect_cassandra.kube.tools import run
-from prefect_cassandra.project.environment import LOOPBACK
+from prefect_cassandra.kube.server import reached
+from prefect_cassandra.kube.tools import attempt, run
+from prefect_cassandra.schema import reader_role
 from support.snippets import ROOT
 
-CQL_PORT = 9042
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from prefect_cassandra.kube.server import Server
+
 # On top of the kind profile. The machine may be small, and the other release is there as well.
 SMALL = {"resources": {"requests": {"cpu": "10m", "memory": "128Mi"}}}
 VALUES: dict[str, Any] = {
@@ -43,6 +48,15 @@ class Ring:
     def install(self) -> None:
         """Install or upgrade it, and return when everything is ready."""
         install(ROOT, self.release, self.values, print)
+
+    def remove(self) -> None:
+        """Take it away, with all that outlives a release."""
+        attempt(helm(self.release, "uninstall", self.release.name, "--wait"), timeout=400)
+        run(self.release.kubectl("delete", "namespace", self.release.namespace), timeout=300)
+
+    def server(self) -> AbstractContextManager[Server]:
+        """Reach the release's server while a block runs."""
+        return reached(self.release, read_installation(self.release))
 
     def upgrade(self, *settings: str, dry: bool = False) -> list[str]:
         """Return the command of an upgrade that changes some values."""
@@ -108,13 +122,7 @@ def left(release: Release) -> set[str]:
 
 def counted(release: Release) -> dict[str, int]:
     """Count every table of the flights with a scan, as somebody who may only read."""
-    login = read_secret(release, "login-flights-reader")
-    with forwarded(release, "cassandra", CQL_PORT) as forward:
-        config = ClusterConfig(
-            contact_points=(LOOPBACK,),
-            port=forward.port,
-            login=Login(login["username"], login["password"]),
-        )
+    with connected(release, read_installation(release), reader_role(KEYSPACE)) as config:
         try:
             tables = count_tables(shared_session(config), Source(), {})
         finally:

@@ -7,7 +7,6 @@ and brings it back.
 from __future__ import annotations
 
 import json
-import os
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +17,10 @@ from prefect_cassandra.errors import ToolError
 from prefect_cassandra.example import runs
 from prefect_cassandra.example.flights import DEPLOYMENT
 from prefect_cassandra.kube import images
-from prefect_cassandra.kube.forward import forwarded
+from prefect_cassandra.kube.installation import read_installation
 from prefect_cassandra.kube.kubectl import Release, read, read_all
 from prefect_cassandra.kube.push import put_in_use
 from prefect_cassandra.kube.release import helm, make_namespace, values_of
-from prefect_cassandra.kube.server import PORT, Server, auth_of
 from prefect_cassandra.kube.tools import attempt, run
 from prefect_cassandra.schema import load_keyspaces
 from support.snippets import ROOT
@@ -32,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.e2e.conftest import Platform
+
+    from prefect_cassandra.kube.server import Server
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -56,18 +56,16 @@ def ring(platform: Platform) -> Iterator[Ring]:
     make_namespace(ROOT, release)
     try:
         found.install()
-        put_in_use(ROOT, release, flow_image, print)
+        put_in_use(ROOT, release, read_installation(release), flow_image, print)
         yield found
     finally:
-        if not os.environ.get("KEEP"):
-            attempt(helm(release, "uninstall", release.name, "--wait"), timeout=400)
-            run(release.kubectl("delete", "namespace", release.namespace), timeout=300)
+        found.remove()
 
 
 def started(ask: Server, deployment: str, **parameters: Any) -> str:
     """Create a run of a deployment and return its id."""
     found = ask("GET", f"/api/deployments/name/{deployment}")
-    body = {"parameters": parameters, "job_variables": {"cpu_request": "50m"}}
+    body = {"parameters": parameters, "job_variables": {"cpu_request": "10m"}}
     return str(ask("POST", f"/api/deployments/{found['id']}/create_flow_run", body)["id"])
 
 
@@ -97,8 +95,7 @@ def completed(ring: Ring, ask: Server, run_id: str) -> None:
 
 
 def test_a_lost_cassandra_pod_loses_nothing(ring: Ring) -> None:
-    with forwarded(ring.release, "server", PORT) as forward:
-        ask = Server(forward, auth_of(ring.release))
+    with ring.server() as ask:
         run_id = started(ask, DEPLOYMENT)
         eventually(lambda: loads_done(ask, run_id) > 0, "the first load", within=240)
         # The first one is a seed of all others; it has no time to say goodbye.
@@ -110,8 +107,7 @@ def test_a_lost_cassandra_pod_loses_nothing(ring: Ring) -> None:
 
 
 def test_a_lost_worker_changes_nothing(ring: Ring) -> None:
-    with forwarded(ring.release, "server", PORT) as forward:
-        ask = Server(forward, auth_of(ring.release))
+    with ring.server() as ask:
         run_id = started(ask, DEPLOYMENT, months=[1])
         eventually(lambda: state_of(ask, run_id) == "RUNNING", "the run's start", within=120)
         lost = ring.kill("worker")
@@ -126,8 +122,7 @@ def test_an_upgrade_keeps_data_passwords_and_running_flows(ring: Ring) -> None:
     secrets = kept_secrets(ring.release)
     passwords = {name: read(ring.release, "secret", name)["data"] for name in secrets}  # type: ignore[index]
     before = {component: ring.pods(component) for component in ("server", "postgres", "worker")}
-    with forwarded(ring.release, "server", PORT) as forward:
-        ask = Server(forward, auth_of(ring.release))
+    with ring.server() as ask:
         run_id = started(ask, DEPLOYMENT)
         eventually(lambda: state_of(ask, run_id) == "RUNNING", "the run's start", within=120)
         # Restarts everything but Cassandra, as another version of the platform does.
@@ -187,8 +182,7 @@ def test_what_an_uninstall_leaves_is_enough_to_come_back(ring: Ring) -> None:
     assert {"ring-server-auth", "ring-postgres", "ring-cassandra-superuser"} < secrets
     wanted = {f"secret/{name}" for name in secrets}
     wanted |= {f"persistentvolumeclaim/{name}" for name in claims}
-    with forwarded(release, "server", PORT) as forward:
-        ask = Server(forward, auth_of(release))
+    with ring.server() as ask:
         run_id = started(ask, DEPLOYMENT)
         eventually(lambda: state_of(ask, run_id) == "RUNNING", "the run's start", within=120)
     # While a flow runs: its Job must not stay either.
@@ -201,7 +195,6 @@ def test_what_an_uninstall_leaves_is_enough_to_come_back(ring: Ring) -> None:
     ring.install()
     assert kept_secrets(release) == secrets
     assert counted(release).items() >= EVERY_ROW.items()
-    with forwarded(release, "server", PORT) as forward:
-        ask = Server(forward, auth_of(release))
+    with ring.server() as ask:
         completed(ring, ask, started(ask, "values/values"))
     assert json.loads(run(helm(release, "list", "--output", "json")))[0]["status"] == "deployed"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import os
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +20,7 @@ from prefect_cassandra.example import runs
 from prefect_cassandra.kube import cluster, images
 from prefect_cassandra.kube.cassandra import connected
 from prefect_cassandra.kube.installation import read_installation
-from prefect_cassandra.kube.jobs import outcome
-from prefect_cassandra.kube.kubectl import Release, apply, read, read_all
+from prefect_cassandra.kube.kubectl import Release, apply, read_all
 from prefect_cassandra.kube.push import put_in_use
 from prefect_cassandra.kube.release import (
     helm,
@@ -35,7 +33,6 @@ from prefect_cassandra.kube.server import reached
 from prefect_cassandra.kube.tools import attempt, run
 from prefect_cassandra.schema import load_keyspaces
 from support.snippets import ROOT
-from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,19 +53,29 @@ def members(name: str) -> list[dict[str, Any]]:
     return [{"podSelector": {"matchLabels": {"app.kubernetes.io/instance": name}}}]
 
 
+def requests(cpu: str) -> dict[str, Any]:
+    """Return resources that leave the CPU of a small node to others; the limits stay."""
+    return {"resources": {"requests": {"cpu": cpu}}}
+
+
+SMALL: dict[str, Any] = {
+    "bootstrap": requests("10m"),
+    "postgres": requests("10m"),
+    "worker": requests("10m"),
+}
 # Cassandra and a worker; the server is the other's.
-DATA_VALUES: dict[str, Any] = {
-    "cassandra": {"tls": {"client": True}},
+DATA_VALUES: dict[str, Any] = SMALL | {
+    "cassandra": {"tls": {"client": True}} | requests("25m"),
     "server": {"enabled": False},
     "externalServer": {
         "apiUrl": f"http://{CONTROL}-server.{NAMESPACE}.svc:4200/api",
         "authSecret": LOGIN,
     },
-    "workPool": {"name": DATA},
+    "workPool": {"name": DATA, "jobDefaults": {"cpuRequest": "10m"}},
     "networkPolicy": {"cassandraPeers": members(CONTROL)},
 }
 # The server and a worker; the Cassandra is the other's, and so are its logins.
-CONTROL_VALUES: dict[str, Any] = {
+CONTROL_VALUES: dict[str, Any] = SMALL | {
     "cassandra": {"enabled": False},
     "externalCassandra": {
         "contactPoints": [f"{DATA}-cassandra"],
@@ -79,8 +86,8 @@ CONTROL_VALUES: dict[str, Any] = {
         "superuserSecret": f"{DATA}-cassandra-superuser",
         "existingPrefix": f"{DATA}-login",
     },
-    "server": {"auth": {"existingSecret": LOGIN["name"]}},
-    "workPool": {"name": CONTROL},
+    "server": {"auth": {"existingSecret": LOGIN["name"]}} | requests("10m"),
+    "workPool": {"name": CONTROL, "jobDefaults": {"cpuRequest": "10m"}},
     "networkPolicy": {"serverPeers": members(DATA)},
 }
 
@@ -97,13 +104,12 @@ def flows() -> Iterator[Image]:
     images.load(name, [platform.tagged, flow_image.tagged, *public], print)
     apply(data, [login_secret()])
     try:
-        # Each waits for the other: the pool of the first wants the second's server, and the
-        # second's keyspaces want the first's Cassandra.
-        with ThreadPoolExecutor(1) as pool:
-            first = pool.submit(install, ROOT, data, values | DATA_VALUES, print)
-            eventually(lambda: first.done() or is_shut(data), "the keyspaces", within=420)
-            install(ROOT, control, values | CONTROL_VALUES, print)
-            first.result()
+        # Each needs the other: the keyspaces of the second want the first's Cassandra, and the
+        # pool of the first wants the second's server. So the first gets its worker last.
+        without_worker = values | DATA_VALUES | {"worker": {"enabled": False}}
+        install(ROOT, data, without_worker, print)
+        install(ROOT, control, values | CONTROL_VALUES, print)
+        install(ROOT, data, values | DATA_VALUES, print)
         yield flow_image
     finally:
         for one in (control, data):
@@ -125,12 +131,6 @@ def login_secret() -> dict[str, Any]:
         "metadata": {"name": LOGIN["name"], "namespace": NAMESPACE},
         "data": {LOGIN["key"]: login},
     }
-
-
-def is_shut(release: Release) -> bool:
-    """Say whether the bootstrap of a release is done."""
-    job = read(release, "job", release.object("bootstrap"))
-    return job is not None and outcome(job) == (True, "")
 
 
 def run_values(release: Release) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from prefect_cassandra.example.flights import DEPLOYMENT
 from prefect_cassandra.kube import cluster
 from prefect_cassandra.kube.installation import read_installation
 from prefect_cassandra.kube.jobs import migrations_job, run_job
-from prefect_cassandra.kube.kubectl import read_all, read_secret
+from prefect_cassandra.kube.kubectl import read_all, secret_data
 from prefect_cassandra.kube.push import push
 from prefect_cassandra.kube.release import helm
 from prefect_cassandra.kube.server import reached
@@ -111,10 +111,10 @@ def test_no_run_gets_a_login_that_is_not_a_flows(platform: Platform, login: str)
 def test_no_secret_is_in_any_manifest_or_log(platform: Platform) -> None:
     release = platform.release
     known = [
-        read_secret(release, "server-auth")["auth-string"].rpartition(":")[2],
-        read_secret(release, "postgres")["password"],
-        read_secret(release, "cassandra-superuser")["password"],
-        read_secret(release, "login-flights-flow")["password"],
+        secret_data(release, release.object("server-auth"))["auth-string"].rpartition(":")[2],
+        secret_data(release, release.object("postgres"))["password"],
+        secret_data(release, release.object("cassandra-superuser"))["password"],
+        secret_data(release, release.object("login-flights-flow"))["password"],
     ]
     kinds = "pods,jobs,deployments,statefulsets,configmaps"
     shown = run(release.kubectl("get", kinds, "--output", "json"), timeout=120)
@@ -156,12 +156,12 @@ def test_only_listed_connections_are_possible(platform: Platform) -> None:
 def test_an_upgrade_keeps_passwords_and_pods(platform: Platform) -> None:
     release = platform.release
     secrets = ("server-auth", "postgres", "cassandra-superuser", "login-flights-flow")
-    before = {one: read_secret(release, one) for one in secrets}
+    before = {one: secret_data(release, release.object(one)) for one in secrets}
     pods = running_pods(release)
     chart = "charts/prefect-cassandra"
     command = helm(release, "upgrade", release.name, chart, "--reuse-values", "--wait")
     run([*command, "--timeout", "10m"], timeout=660)
-    assert {one: read_secret(release, one) for one in secrets} == before
+    assert {one: secret_data(release, release.object(one)) for one in secrets} == before
     assert running_pods(release) == pods
     logs = run(release.kubectl("logs", f"job/{release.object('bootstrap')}"))
     assert "the default login and logins without a name are refused" in logs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import uuid
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -12,12 +13,14 @@ import pytest
 
 from prefect_cassandra.cli.app import run
 from prefect_cassandra.driver.sharing import shared_session
-from prefect_cassandra.errors import PlatformError
+from prefect_cassandra.errors import DeploymentError, PlatformError
 from prefect_cassandra.kube.definitions import find_definition, put_definition
 from prefect_cassandra.kube.server import Server
 from prefect_cassandra.kube.versions import recorded
 from prefect_cassandra.ledger.version_store import VersionStore
 from prefect_cassandra.ledger.versions import Origin
+from prefect_cassandra.project.environment import prefect_environment
+from prefect_cassandra.project.naming import deployment_names
 from prefect_cassandra.schema import apply
 from prefect_cassandra.schema.model import LEDGER
 from support.installed import PLAIN, SERVER, installed
@@ -307,3 +310,17 @@ def test_a_push_that_could_not_be_recorded_does_not_even_build(
     assert run(["flows", "push", *where, *command]) == 3
     assert "cannot be reached" in capsys.readouterr().err
     assert not called.exists()
+
+
+def test_deployments_are_called_by_their_flows(tmp_path: Path) -> None:
+    environment = prefect_environment(tmp_path, "http://127.0.0.1:9/api", os.environ)
+    file = ROOT / "flows" / "prefect.yaml"
+    assert deployment_names(file, folder=ROOT, environment=environment) == (
+        "values/values",
+        "flights/flights",
+        "weather-api/weather-api",
+        "failing/failing",
+    )
+    (tmp_path / "prefect.yaml").write_text("deployments: [{name: a, entrypoint: flows/x.py:x}]")
+    with pytest.raises(DeploymentError, match=r"cannot be imported:[\s\S]*x\.py"):
+        deployment_names(tmp_path / "prefect.yaml", folder=ROOT, environment=environment)

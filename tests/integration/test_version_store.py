@@ -116,4 +116,6 @@ def test_nobody_but_the_ledgers_role_sees_or_writes_versions(ground: Ground, rol
     with pytest.raises(PermissionDeniedError, match="no SELECT permission"):
         store.read(NAME)
     with pytest.raises(PermissionDeniedError, match="no MODIFY permission"):
-        session.execute("DELETE FROM prefect_ledger.flow_versions WHERE release = 'a'")
+        session.execute(
+            "DELETE FROM prefect_ledger.flow_versions WHERE release = 'a' AND deployment = 'b'"
+        )

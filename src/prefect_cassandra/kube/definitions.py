@@ -149,11 +149,12 @@ def put_definition(ask: Ask, definition: Definition, label: str) -> None:
     body = definition["deployment"] | {"flow_id": flow["id"], "version": label}
     made = ask("POST", "/api/deployments/", body)
     wanted = definition["automations"]
+    names = [one["name"] for one in wanted]
     for _ in range(_ATTEMPTS):
-        # Asked again after each attempt: a question that had to be repeated may have made two.
-        if _owned(_related(ask, made["id"]), made["id"]) == wanted:
-            return
         _replace_automations(ask, made["id"], wanted)
+        # Looked at, because a question that had to be repeated may have made two.
+        if [one["name"] for one in _owned(_related(ask, made["id"]), made["id"])] == names:
+            return
     raise PlatformError(
         f"The server does not keep the automations of {definition['flow']}/{made['name']}.",
         hint="Look at its automations in the UI; somebody may be changing them.",

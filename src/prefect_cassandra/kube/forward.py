@@ -7,7 +7,6 @@ import re
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
 from prefect_cassandra.errors import ToolError
@@ -15,8 +14,6 @@ from prefect_cassandra.kube.tools import find
 from prefect_cassandra.project.environment import LOOPBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from prefect_cassandra.kube.kubectl import Release
 
 _START_TIMEOUT = 30.0
@@ -101,13 +98,3 @@ def local_port(said: str) -> int | None:
     """Return the local port that kubectl chose, None while it has not said so."""
     found = _READY.search(said)
     return int(found.group(1)) if found else None
-
-
-@contextmanager
-def forwarded(release: Release, thing: str, port: int) -> Iterator[Forward]:
-    """Forward to a Service of a release, such as `server`, while the block runs."""
-    forward = Forward(release, release.object(thing), port)
-    try:
-        yield forward
-    finally:
-        forward.close()

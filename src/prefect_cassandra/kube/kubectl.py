@@ -71,11 +71,6 @@ def read_all(release: Release, kind: str, selector: str) -> list[dict[str, Any]]
     return found
 
 
-def read_secret(release: Release, thing: str) -> dict[str, str]:
-    """Return what one of the Secrets holds that the release made; see `secret_data`."""
-    return secret_data(release, release.object(thing))
-
-
 def secret_data(release: Release, name: str) -> dict[str, str]:
     """Return what a Secret in the release's namespace holds; the values stay in this process.
 

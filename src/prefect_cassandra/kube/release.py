@@ -103,8 +103,14 @@ def install(
             found = "\n".join(troubles(_pods(release)))
             raise ToolError(
                 f"{error.message}\n{found}".rstrip(),
-                hint=f"Look with: {release.command('get pods,jobs,events')}",
+                hint=f"`prefect-cassandra doctor {_options(release)}` says what is wrong.",
             ) from error
+
+
+def _options(release: Release) -> str:
+    """Return a release as the options of our commands name it."""
+    context = f" --context {release.context}" if release.context else ""
+    return f"--release {release.name} --namespace {release.namespace}{context}"
 
 
 def helm(release: Release, *arguments: str) -> list[str]:

@@ -11,7 +11,6 @@ import httpx
 
 from prefect_cassandra.errors import PlatformError, ToolError
 from prefect_cassandra.kube.forward import Forward
-from prefect_cassandra.kube.installation import read_installation
 from prefect_cassandra.kube.kubectl import secret_data
 from prefect_cassandra.kube.services import find_service
 from prefect_cassandra.project.asking import insist
@@ -164,8 +163,3 @@ def credential_of(release: Release, server: InstalledServer) -> str:
             "externalServer.authSecret.key.",
         )
     return data[where.key]
-
-
-def auth_of(release: Release) -> str:
-    """Return the credential of a release's server, from its Secret."""
-    return credential_of(release, read_installation(release).server)

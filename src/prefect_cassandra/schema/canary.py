@@ -44,6 +44,8 @@ def sing(session: Session, who: str) -> bool:
         OutcomeUnknownError: The cluster stopped answering.
     """
     row = uuid.uuid4()
-    session.execute(_WRITE, [row, datetime.now(UTC), who], idempotent=True)
+    # Cassandra keeps milliseconds, and the driver refuses what would be lost.
+    now = datetime.now(UTC).replace(microsecond=0)
+    session.execute(_WRITE, [row, now, who], idempotent=True)
     found = session.execute(_READ, [row], idempotent=True).one()
     return found is not None and found["written_by"] == who

@@ -162,3 +162,10 @@ def test_with_the_public_authorities_the_name_counts() -> None:
     assert target.hosts == ("a.example.com", "b.example.com")
     assert (target.port, target.local_datacenter) == (9142, "west")
     assert target.tls == Tls(server_name="a.example.com")
+
+
+def test_each_deployment_gets_the_label_of_its_version() -> None:
+    labels = [f"v{number}-abc" for number in range(len(DECLARED["deployments"]))]
+    mapped = for_cluster(DECLARED, IMAGE, POOL, labels)
+    assert [one["version"] for one in mapped["deployments"]] == labels
+    assert labels

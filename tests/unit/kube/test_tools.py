@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from prefect_cassandra.errors import ConfigurationError, PlatformTimeoutError, ToolError
 from prefect_cassandra.kube import tools
-from prefect_cassandra.kube.forward import forwarded
-from prefect_cassandra.kube.kubectl import Release, read, read_secret
+from prefect_cassandra.kube.forward import Forward
+from prefect_cassandra.kube.kubectl import Release, read, secret_data
 from prefect_cassandra.kube.server import Server
 
 if TYPE_CHECKING:
@@ -89,21 +90,21 @@ def test_an_interrupt_between_two_ticks_ends_the_command(monkeypatch: pytest.Mon
 
 def test_a_secret_is_decoded(kubectl: Path) -> None:
     (kubectl / "answer.json").write_text('{"data": {"auth-string": "YWRtaW46cHc="}}')
-    assert read_secret(RELEASE, "server-auth") == {"auth-string": "admin:pw"}
+    assert secret_data(RELEASE, "pc-server-auth") == {"auth-string": "admin:pw"}
     assert "get secret pc-server-auth --output json" in (kubectl / "asked").read_text()
 
 
 def test_an_object_that_is_not_there_is_none_and_a_secret_says_what_to_check(kubectl: Path) -> None:
     assert read(RELEASE, "secret", "x") is None
     with pytest.raises(ToolError, match="no Secret pc-server-auth") as caught:
-        read_secret(RELEASE, "server-auth")
+        secret_data(RELEASE, "pc-server-auth")
     assert "helm list" in caught.value.hint
     assert kubectl.exists()
 
 
 @pytest.mark.usefixtures("kubectl")
 def test_a_forward_ends_with_its_block() -> None:
-    with forwarded(RELEASE, "server", 4200) as forward:
+    with closing(Forward(RELEASE, "pc-server", 4200)) as forward:
         assert forward.port == 40404
         assert Server(forward, "a:b").api_url == "http://127.0.0.1:40404/api"
         process = forward._process
@@ -114,7 +115,7 @@ def test_a_forward_ends_with_its_block() -> None:
 
 @pytest.mark.usefixtures("kubectl")
 def test_a_forward_that_broke_is_opened_again() -> None:
-    with forwarded(RELEASE, "server", 4200) as forward:
+    with closing(Forward(RELEASE, "pc-server", 4200)) as forward:
         assert forward.port == 40404
         first = forward._process
         assert first is not None
@@ -126,5 +127,8 @@ def test_a_forward_that_broke_is_opened_again() -> None:
 
 def test_a_forward_that_is_refused_says_why(kubectl: Path) -> None:
     (kubectl / "refuses").touch()
-    with forwarded(RELEASE, "server", 4200) as forward, pytest.raises(ToolError, match="not found"):
+    with (
+        closing(Forward(RELEASE, "pc-server", 4200)) as forward,
+        pytest.raises(ToolError, match="not found"),
+    ):
         _ = forward.port

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from prefect_cassandra.errors import VersionError
 from prefect_cassandra.ledger.versions import (
-    Origin,
-    Version,
     before,
     find_deployment,
     in_use,
@@ -16,18 +13,10 @@ from prefect_cassandra.ledger.versions import (
     named,
     standing,
 )
+from support.versions import NAME, TAG, version
 
 if TYPE_CHECKING:
-    from prefect_cassandra.ledger.versions import State
-
-NAME = "flights/flights"
-
-
-def version(number: int, state: State = "REGISTERED", image: str = "flows:tag") -> Version:
-    origin = Origin(image=image, image_tag="tag", git_commit="abc", created_by="Somebody")
-    when = datetime(2026, 1, number, tzinfo=UTC)
-    return Version(NAME, number, label_of(number, "tag"), state, origin, when, "0.1.0")
-
+    from prefect_cassandra.ledger.versions import Version
 
 FOUR = [version(4, "FAILED"), version(3), version(2), version(1)]
 
@@ -43,7 +32,7 @@ def test_a_digest_is_known_when_the_image_is_in_a_registry() -> None:
 
 @pytest.mark.parametrize(
     ("served", "number"),
-    [(None, 3), ("v3-tag", 3), ("v2-tag", 2), ("1", None), ("v4-tag", 4)],
+    [(None, 3), (f"v3-{TAG}", 3), (f"v2-{TAG}", 2), ("1", None), (f"v4-{TAG}", 4)],
 )
 def test_what_the_server_has_is_in_use(served: str | None, number: int | None) -> None:
     found = in_use(FOUR, served)
@@ -52,18 +41,18 @@ def test_what_the_server_has_is_in_use(served: str | None, number: int | None) -
 
 def test_nothing_is_in_use_before_anything_was_registered() -> None:
     assert in_use([version(1, "BEGUN")], None) is None
-    assert in_use([], "v1-tag") is None
+    assert in_use([], f"v1-{TAG}") is None
 
 
 def test_each_version_has_a_word() -> None:
     versions = [version(5, "BEGUN"), *FOUR]
-    current = in_use(versions, "v2-tag")
+    current = in_use(versions, f"v2-{TAG}")
     words = [standing(one, current) for one in versions]
     assert words == ["unfinished", "failed", "superseded", "in use", "superseded"]
 
 
 @pytest.mark.parametrize(
-    ("served", "number"), [("v3-tag", 2), ("v2-tag", 1), (None, 2), ("somebody's", 3)]
+    ("served", "number"), [(f"v3-{TAG}", 2), (f"v2-{TAG}", 1), (None, 2), ("somebody's", 3)]
 )
 def test_a_rollback_means_the_version_before_the_one_in_use(
     served: str | None, number: int

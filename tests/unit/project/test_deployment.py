@@ -63,3 +63,7 @@ def test_a_process_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(deployment, "_TIMEOUT", 0.3)
     with pytest.raises(DeploymentError, match="did not end within"):
         deploy(TARGET, tmp_path / "prefect.yaml", folder=tmp_path, environment=os.environ)
+
+
+def test_without_a_file_only_the_blocks_are_saved() -> None:
+    assert TARGET.arguments(None)[3:] == ["", "weather-api=/logins/w"]

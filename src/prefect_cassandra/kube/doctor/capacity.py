@@ -120,7 +120,8 @@ def judge_capacity(needs: Sequence[Need], flow: Need | None, there: Sequence[Roo
         return skipped(NAME, "the nodes may not be seen", "Ask for `list` on nodes.")
     total = sum((one.wants for one in needs), Amount())
     free = sum((room.free for room in there), Amount())
-    wanted = f"{len(needs)} pods want {total}; {len(there)} nodes have {free} left"
+    nodes = "1 node has" if len(there) == 1 else f"{len(there)} nodes have"
+    wanted = f"{len(needs)} pods want {total}; {nodes} {free} left"
     without, after = place(needs, there)
     if without:
         names = ", ".join(f"{one.name} ({one.wants})" for one in without)

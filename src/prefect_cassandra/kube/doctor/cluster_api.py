@@ -78,8 +78,9 @@ class ClusterApi:
         return made
 
     async def delete(self, path: str) -> None:
-        """Delete an object; one that is not there is gone already."""
-        await self._send("DELETE", path, {"propagationPolicy": "Background"})
+        """Delete an object at once; one that is not there is gone already."""
+        query: dict[str, str | int] = {"propagationPolicy": "Background", "gracePeriodSeconds": 0}
+        await self._send("DELETE", path, query)
 
     async def _send(
         self, method: str, path: str, query: dict[str, str | int], body: Object | None = None

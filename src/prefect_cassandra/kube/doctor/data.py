@@ -92,10 +92,10 @@ def look_at_canary(session: Session) -> Check:
     began = time.monotonic()
     try:
         found = sing(session, "doctor")
-    except StatementError:
-        hint = "The bootstrap makes it: `helm upgrade` runs that again."
-        return fail(CANARY, "there is no table prefect_ledger.canary", hint)
     except PrefectCassandraError as error:
+        if isinstance(error, StatementError) and "does not exist" in error.message:
+            hint = "The bootstrap makes it: `helm upgrade` runs that again."
+            return fail(CANARY, "there is no table prefect_ledger.canary", hint)
         hint = error.hint or "Too few nodes are up for a write: see `cassandra.ring` and `pods`."
         return fail(CANARY, error.message, hint)
     seconds = time.monotonic() - began

@@ -28,6 +28,8 @@ NAME = "pods"
 SERVERS = ("cassandra", "postgres", "server", "worker")
 # A node of Cassandra that replays its commit log takes this long to be ready, in seconds.
 _STARTS = 300.0
+# What is made by the same installation, or by cert-manager, is there after so many seconds.
+_ARRIVES = 30.0
 _RECENT = 3600.0
 _USUAL = {"ContainerCreating", "PodInitializing", ""}
 _MISSING = re.compile(r'(secret|configmap) "?([^" ]+)"? not found|couldn\'t find key (\S+) in (.+)')
@@ -183,6 +185,10 @@ def _starting(pod: Object, subject: str, facts: Facts, now: datetime) -> Iterato
     began = moment(pod["metadata"].get("creationTimestamp"))
     seconds = (now - began).total_seconds() if began else 0.0
     event = facts.warnings.get(f"Pod/{pod['metadata']['name']}", "")
+    if _MISSING.search(event) and seconds > _ARRIVES:
+        # What is mounted is waited for without an end, and nothing but the event tells.
+        yield fail(NAME, _not_configured(event), _configure(event), subject)
+        return
     cause = known_cause(event)
     said = f": {shortened(event)}" if event else ""
     evidence = f"not ready after {seconds:.0f} s{said}"

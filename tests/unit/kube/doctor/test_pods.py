@@ -142,6 +142,18 @@ def test_a_pod_that_is_not_ready_starts_or_hangs(made: str, status: str) -> None
     assert "Readiness probe failed" in check.evidence
 
 
+@pytest.mark.parametrize(("made", "status"), [("11:59:50", "warn"), ("11:59:00", "fail")])
+def test_a_secret_that_is_mounted_and_not_there_is_told_by_the_event(
+    made: str, status: str
+) -> None:
+    state = waiting("ContainerCreating")
+    one = pod("bootstrap", state, creationTimestamp=f"2030-01-01T{made}Z")
+    said = 'MountVolume.SetUp failed for volume "login" : secret "their-login" not found'
+    check = only(Facts(pods=(one,), warnings={"Pod/pc-bootstrap-0": said}))
+    assert check.status == status
+    assert "their-login" in check.evidence
+
+
 def test_a_recent_restart_is_a_warning_and_an_old_one_is_not() -> None:
     def restarted(finished: str) -> Facts:
         ended = {"exitCode": 137, "reason": "OOMKilled", "finishedAt": finished}
