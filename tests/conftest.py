@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "nodes": ("test_local_cassandra", "test_local_stack", "test_ring_faults"),
-    "data": ("test_blocks_cluster", "test_driver_", "test_load_", "test_schema_"),
+    "data": (
+        "test_blocks_cluster",
+        "test_driver_",
+        "test_load_",
+        "test_schema_",
+        "test_version_store",
+    ),
 }
 _OTHERS = "prefect"
 

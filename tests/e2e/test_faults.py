@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from e2e.ring import VALUES, Ring, counted, kept_secrets, left
+from e2e.ring import VALUES, Ring, counted, expected, kept_secrets, left
 from prefect_cassandra.errors import ToolError
 from prefect_cassandra.example import runs
 from prefect_cassandra.example.flights import DEPLOYMENT
@@ -35,14 +35,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(1500)
 
-EVERY_ROW = {
-    "by_origin_day": 336_776,
-    "by_tailnum": 334_264,
-    "weather_by_origin_day": 26_115,
-    "planes": 3_322,
-    "airports": 1_458,
-    "airlines": 16,
-}
+# A part of the year is enough to be in the middle of, and three nodes are many for one machine.
+LOADED, LATER = [1, 2], [3]
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +90,14 @@ def completed(ring: Ring, ask: Server, run_id: str) -> None:
 
 def test_a_lost_cassandra_pod_loses_nothing(ring: Ring) -> None:
     with ring.server() as ask:
-        run_id = started(ask, DEPLOYMENT)
+        run_id = started(ask, DEPLOYMENT, months=LOADED)
         eventually(lambda: loads_done(ask, run_id) > 0, "the first load", within=240)
         # The first one is a seed of all others; it has no time to say goodbye.
         lost = ring.kill("cassandra")
         assert state_of(ask, run_id) == "RUNNING"
         completed(ring, ask, run_id)
     eventually(lambda: ring.is_whole(lost), "the node's return", within=300)
-    assert counted(ring.release).items() >= EVERY_ROW.items()
+    assert counted(ring.release) == expected(LOADED)
 
 
 def test_a_lost_worker_changes_nothing(ring: Ring) -> None:
@@ -123,7 +117,7 @@ def test_an_upgrade_keeps_data_passwords_and_running_flows(ring: Ring) -> None:
     passwords = {name: read(ring.release, "secret", name)["data"] for name in secrets}  # type: ignore[index]
     before = {component: ring.pods(component) for component in ("server", "postgres", "worker")}
     with ring.server() as ask:
-        run_id = started(ask, DEPLOYMENT)
+        run_id = started(ask, DEPLOYMENT, months=LATER)
         eventually(lambda: state_of(ask, run_id) == "RUNNING", "the run's start", within=120)
         # Restarts everything but Cassandra, as another version of the platform does.
         run(
@@ -139,7 +133,7 @@ def test_an_upgrade_keeps_data_passwords_and_running_flows(ring: Ring) -> None:
         assert pods[0]["metadata"]["uid"] != ring.pods(component)[0]["metadata"]["uid"], component
     assert kept_secrets(ring.release) == secrets
     assert {name: read(ring.release, "secret", name)["data"] for name in secrets} == passwords  # type: ignore[index]
-    assert counted(ring.release).items() >= EVERY_ROW.items()
+    assert counted(ring.release) == expected(LOADED + LATER)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +188,7 @@ def test_what_an_uninstall_leaves_is_enough_to_come_back(ring: Ring) -> None:
         fewer.install()
     ring.install()
     assert kept_secrets(release) == secrets
-    assert counted(release).items() >= EVERY_ROW.items()
+    assert counted(release) == expected(LOADED + LATER)
     with ring.server() as ask:
         completed(ring, ask, started(ask, "values/values"))
     assert json.loads(run(helm(release, "list", "--output", "json")))[0]["status"] == "deployed"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +10,14 @@ import pytest
 
 from prefect_cassandra.errors import PlatformError
 from prefect_cassandra.example.flights import DEPLOYMENT
-from prefect_cassandra.kube import cluster
 from prefect_cassandra.kube.installation import read_installation
 from prefect_cassandra.kube.jobs import migrations_job, run_job
 from prefect_cassandra.kube.kubectl import read_all, secret_data
-from prefect_cassandra.kube.push import push
 from prefect_cassandra.kube.release import helm
 from prefect_cassandra.kube.server import reached
 from prefect_cassandra.kube.tools import attempt, run
-from support.snippets import ROOT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.e2e.conftest import Platform
 
     from prefect_cassandra.kube.kubectl import Release
@@ -166,23 +160,6 @@ def test_an_upgrade_keeps_passwords_and_pods(platform: Platform) -> None:
     logs = run(release.kubectl("logs", f"job/{release.object('bootstrap')}"))
     assert "the default login and logins without a name are refused" in logs
     assert "\n0 statement(s)" in logs
-
-
-def test_new_flows_need_no_helm(platform: Platform, tmp_path: Path) -> None:
-    release = platform.release
-    copy = tmp_path / "clone"
-    kept = shutil.ignore_patterns(".*", "__pycache__", "tests")
-    shutil.copytree(ROOT, copy, ignore=kept)
-    (copy / "flows" / "values" / "more.csv").write_text(f"value\n{uuid.uuid4().int % 1000}\n")
-    before = run(helm(release, "history", release.name, "--output", "json"))
-    pushed = push(copy, release, print, cluster=cluster.cluster_name(ROOT))
-    with reached(release, read_installation(release)) as ask:
-        found = ask("GET", f"/api/deployments/name/{DEPLOYMENT}")
-    assert found["job_variables"]["image"] == pushed.image.reference
-    assert found["version"] in {one.label for one in pushed.versions}
-    assert found["version"].endswith(pushed.image.tag)
-    assert pushed.image.reference != flow_pod(platform)["spec"]["containers"][0]["image"]
-    assert run(helm(release, "history", release.name, "--output", "json")) == before
 
 
 def running_pods(release: Release) -> set[str]:

@@ -42,7 +42,7 @@ def note(name, text=""):
     Path(name).write_text(text)
 
 
-@flow(on_cancellation=[lambda flow, run, state: note("cancelled")])
+@flow(on_cancellation=[lambda flow, flow_run, state: note("cancelled")])
 def told(what: str) -> None:
     note("began", f"{sys.modules['__main__'].__spec__.name} {sys.path[0]}")
     if what == "crash":
@@ -179,7 +179,7 @@ def test_a_running_run_is_cancelled_and_its_hook_called(runs: Runs) -> None:
         client.set_flow_run_state(run, Cancelling())
     output, _ = process.communicate(timeout=PATIENCE)
     assert state_of(run).type is StateType.CANCELLED, output
-    assert (runs.folder / "cancelled").exists()
+    assert (runs.folder / "cancelled").exists(), output
 
 
 def test_an_evicted_run_is_handed_back(runs: Runs) -> None:

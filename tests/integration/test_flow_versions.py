@@ -14,7 +14,7 @@ import pytest
 from prefect_cassandra.cli.app import run
 from prefect_cassandra.driver.sharing import shared_session
 from prefect_cassandra.errors import DeploymentError, PlatformError
-from prefect_cassandra.kube.definitions import find_definition, put_definition
+from prefect_cassandra.kube.definitions import described, find_definition, put_definition
 from prefect_cassandra.kube.server import Server
 from prefect_cassandra.kube.versions import recorded
 from prefect_cassandra.ledger.version_store import VersionStore
@@ -91,7 +91,7 @@ def definition(name: str, tag: str, **changes: Any) -> Definition:
         "automations": [
             {
                 "name": f"{name} after a file",
-                "description": "",
+                "description": described("", "daily"),
                 "enabled": True,
                 "tags": [],
                 "trigger": {

@@ -47,6 +47,7 @@ _OF_AUTOMATION = (
 )
 # Stands where an automation names its deployment, which has another id on another server.
 _THIS = "{this deployment}"
+_MARK = "Declared in prefect.yaml for deployment "
 _ATTEMPTS = 3
 
 
@@ -71,19 +72,35 @@ def definition_of(
             ],
             "concurrency_limit": limit.get("limit"),
         },
-        "automations": _owned(automations, found["id"]),
+        "automations": _owned(automations, found),
     }
 
 
-def _owned(automations: Sequence[Mapping[str, Any]], deployment: str) -> list[dict[str, Any]]:
+def described(description: str, deployment: str) -> str:
+    """Return the description of an automation that belongs to a deployment.
+
+    The server keeps whose an automation is and tells nobody, so it is in the text as well, where
+    people can see that there is a file to change.
+
+    Args:
+        description: What `prefect.yaml` says; may be empty.
+        deployment: Short name of the deployment.
+    """
+    return f"{description} {_MARK}{deployment}.".strip()
+
+
+def _owned(
+    automations: Sequence[Mapping[str, Any]], deployment: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """Return the automations that belong to a deployment, in a form that names no ids."""
-    owner = _resource(deployment)
+    mark = described("", deployment["name"])
     kept = [
         {key: one[key] for key in _OF_AUTOMATION if key in one}
         for one in automations
-        if one.get("owner_resource") == owner
+        if str(one.get("description") or "").endswith(mark)
     ]
-    text = json.dumps(sorted(kept, key=lambda one: str(one["name"]))).replace(deployment, _THIS)
+    text = json.dumps(sorted(kept, key=lambda one: str(one["name"])))
+    text = text.replace(deployment["id"], _THIS)
     found: list[dict[str, Any]] = _without_trigger_ids(json.loads(text))
     return found
 
@@ -153,7 +170,7 @@ def put_definition(ask: Ask, definition: Definition, label: str) -> None:
     for _ in range(_ATTEMPTS):
         _replace_automations(ask, made["id"], wanted)
         # Looked at, because a question that had to be repeated may have made two.
-        if [one["name"] for one in _owned(_related(ask, made["id"]), made["id"])] == names:
+        if [one["name"] for one in _owned(_related(ask, made["id"]), made)] == names:
             return
     raise PlatformError(
         f"The server does not keep the automations of {definition['flow']}/{made['name']}.",

@@ -18,6 +18,7 @@ import yaml
 
 from prefect_cassandra.errors import ConfigurationError
 from prefect_cassandra.kube.cassandra import tls_of
+from prefect_cassandra.kube.definitions import described
 from prefect_cassandra.kube.jobs import LOGIN_FOLDER
 from prefect_cassandra.project.deployment import Target, deploy
 from prefect_cassandra.project.environment import prefect_environment
@@ -97,6 +98,9 @@ def _deployment(declared: Mapping[str, Any], image: Image, pool: InstalledPool) 
         "work_queue_name": queue,
         "job_variables": variables | {"image": image.reference},
     }
+    for trigger in mapped.get("triggers") or ():
+        own = str(trigger.get("description") or "")
+        trigger["description"] = described(own, str(declared["name"]))
     return mapped
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect_cassandra.kube.definitions import definition_of, image_of, moved
+from prefect_cassandra.kube.definitions import definition_of, described, image_of, moved
 
 ID = "0e57d3b0-0000-4000-8000-000000000001"
 OWNER = f"prefect.deployment.{ID}"
@@ -27,7 +27,7 @@ AUTOMATIONS: list[dict[str, Any]] = [
     {
         "id": "b",
         "name": "second",
-        "owner_resource": OWNER,
+        "description": described("After a file.", "flights"),
         "trigger": {
             "id": "t",
             "type": "event",
@@ -36,8 +36,21 @@ AUTOMATIONS: list[dict[str, Any]] = [
         },
         "actions": [{"type": "run-deployment", "deployment_id": ID}],
     },
-    {"id": "a", "name": "first", "owner_resource": OWNER, "trigger": {}, "actions": []},
-    {"id": "c", "name": "somebody's own", "owner_resource": None, "trigger": {}, "actions": []},
+    {
+        "id": "a",
+        "name": "first",
+        "description": described("", "flights"),
+        "trigger": {},
+        "actions": [],
+    },
+    {"id": "c", "name": "somebody's own", "description": "", "trigger": {}, "actions": []},
+    {
+        "id": "d",
+        "name": "another deployment's, which starts this one",
+        "description": described("", "values"),
+        "trigger": {},
+        "actions": [],
+    },
 ]
 DEFINITION = definition_of("flights", FOUND, AUTOMATIONS)
 
@@ -56,9 +69,15 @@ def test_it_holds_what_is_sent_and_nothing_the_server_makes() -> None:
 
 def test_automations_of_the_deployment_belong_to_it_on_any_server() -> None:
     assert DEFINITION["automations"] == [
-        {"name": "first", "trigger": {}, "actions": []},
+        {
+            "name": "first",
+            "description": "Declared in prefect.yaml for deployment flights.",
+            "trigger": {},
+            "actions": [],
+        },
         {
             "name": "second",
+            "description": "After a file. Declared in prefect.yaml for deployment flights.",
             "trigger": {
                 "type": "event",
                 "posture": "Reactive",

@@ -169,3 +169,14 @@ def test_each_deployment_gets_the_label_of_its_version() -> None:
     mapped = for_cluster(DECLARED, IMAGE, POOL, labels)
     assert [one["version"] for one in mapped["deployments"]] == labels
     assert labels
+
+
+def test_a_trigger_says_where_it_is_declared() -> None:
+    triggers = [{"enabled": True, "description": "After a file."}, {"enabled": True}]
+    declared = {"deployments": [{"name": "one", "triggers": triggers}]}
+    (mapped,) = for_cluster(declared, IMAGE, POOL)["deployments"]
+    assert [trigger["description"] for trigger in mapped["triggers"]] == [
+        "After a file. Declared in prefect.yaml for deployment one.",
+        "Declared in prefect.yaml for deployment one.",
+    ]
+    assert "description" not in triggers[1]
