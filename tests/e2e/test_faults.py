@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from prefect_cassandra.kube.server import Server
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 
 # A part of the year is enough to be in the middle of, and three nodes are many for one machine.
 LOADED, LATER = [1, 2], [3]

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from prefect_cassandra.kube.images import Image
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1500)]
 
 NAMESPACE = "halves"
 DATA, CONTROL = "data", "control"

@@ -48,15 +48,17 @@ class Cause:
         words: What is looked for.
         meaning: The reason in plain words.
         hint: What to do.
+        stays: Whether waiting is known to be in vain when the words are there.
     """
 
     words: re.Pattern[str]
     meaning: str
     hint: str
+    stays: bool = False
 
 
-def _cause(words: str, meaning: str, hint: str) -> Cause:
-    return Cause(re.compile(words, re.IGNORECASE), meaning, hint)
+def _cause(words: str, meaning: str, hint: str, *, stays: bool = False) -> Cause:
+    return Cause(re.compile(words, re.IGNORECASE), meaning, hint, stays)
 
 
 KNOWN = (
@@ -65,6 +67,8 @@ KNOWN = (
         "Cassandra refuses the superuser's password",
         "The volumes keep the password of the first installation: put that one back into the "
         "Secret that logins.superuserSecret names (or R-cassandra-superuser), then `helm upgrade`.",
+        # The bootstrap says so only after it has waited itself.
+        stays=True,
     ),
     _cause(
         r"PC210|Provided username .* and/or password are incorrect",

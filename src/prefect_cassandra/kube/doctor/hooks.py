@@ -62,7 +62,7 @@ def _job(name: str, what: str, job: Object, facts: Facts, now: datetime) -> Chec
     if words:
         evidence += f": {words}"
     # A cause that no waiting mends is a failure before the Job has given up.
-    if cause is not None and (attempts or seconds > _USUAL):
+    if cause is not None and (cause.stays or attempts or seconds > _USUAL):
         return fail(name, evidence, hint)
     if attempts or seconds > _USUAL:
         return warn(name, evidence, hint)

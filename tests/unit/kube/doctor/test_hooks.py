@@ -65,12 +65,13 @@ def test_a_failed_job_of_unknown_cause_names_its_log() -> None:
     ("made", "log", "status"),
     [
         ("11:59:50", "superuser of 1 node(s)", "warn"),
-        ("11:59:50", REFUSED, "warn"),
-        ("11:59:00", REFUSED, "fail"),
+        ("11:59:50", REFUSED, "fail"),
+        ("11:59:50", "Name or service not known", "warn"),
+        ("11:59:00", "Name or service not known", "fail"),
         ("11:58:00", "superuser of 1 node(s)", "warn"),
     ],
 )
-def test_a_wrong_password_is_a_failure_before_the_job_gives_up(
+def test_what_no_waiting_mends_is_a_failure_before_the_job_gives_up(
     made: str, log: str, status: str
 ) -> None:
     assert bootstrap(facts(job(made=made, active=1), log)).status == status
