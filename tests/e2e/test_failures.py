@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from e2e.ring import SMALL
 from prefect_cassandra.kube import images
 from prefect_cassandra.kube.doctor.examine import Patient, examine
 from prefect_cassandra.kube.doctor.preflight import Plan, preflight
@@ -37,12 +38,17 @@ SERVER_ALONE: dict[str, Any] = {
     "cassandra": {"enabled": False},
     "externalCassandra": {"contactPoints": ["cassandra.example.org"]},
     "bootstrap": {"enabled": False},
+    "server": SMALL,
+    "postgres": SMALL,
+    "worker": SMALL,
 }
 CASSANDRA_ALONE: dict[str, Any] = {
+    "cassandra": {"resources": {"requests": {"cpu": "25m"}}},
+    "bootstrap": SMALL,
     "server": {"enabled": False},
     "worker": {"enabled": False},
 }
-NO_CLASS = SERVER_ALONE | {"postgres": {"storage": {"storageClass": "no-such-class"}}}
+NO_CLASS = SERVER_ALONE | {"postgres": SMALL | {"storage": {"storageClass": "no-such-class"}}}
 
 
 @pytest.fixture(scope="module")
