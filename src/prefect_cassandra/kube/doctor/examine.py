@@ -24,7 +24,7 @@ from prefect_cassandra.kube.doctor.ring import (
     judge_ring,
     read_ring,
 )
-from prefect_cassandra.kube.doctor.runs import look_at_runs
+from prefect_cassandra.kube.doctor.runs import Jobs, look_at_runs
 from prefect_cassandra.kube.doctor.server import look_at_health, look_at_pool
 from prefect_cassandra.kube.doctor.volumes import judge_volumes
 from prefect_cassandra.project.folder import KEYSPACES_FILE
@@ -105,8 +105,9 @@ def _server(patient: Patient, found: Gathered, now: datetime) -> list[Check]:
         return [skipped("server.health", "the release uses no Prefect server")]
     if (reason := _unusable(found, "server", is_ours=installed.server.enabled)) is not None:
         return [reason]
-    place, pool = installed.namespace, installed.work_pool
-    jobs = {f"{place}:{job['metadata']['name']}": job for job in found.facts.jobs}
+    pool = installed.work_pool
+    by_name = {job["metadata"]["name"]: job for job in found.facts.jobs}
+    jobs = Jobs(installed.namespace, by_name)
     checks: list[Check] = []
     try:
         with (

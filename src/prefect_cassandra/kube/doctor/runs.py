@@ -38,22 +38,31 @@ class Stuck:
     hint: str
 
 
-def stuck(
-    runs: Iterable[Mapping[str, Any]], jobs: Mapping[str, Mapping[str, Any]], now: datetime
-) -> list[Stuck]:
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """The Jobs of one namespace.
+
+    Args:
+        namespace: Its name.
+        found: Name of each Job to the Job.
+    """
+
+    namespace: str
+    found: Mapping[str, Mapping[str, Any]]
+
+
+def stuck(runs: Iterable[Mapping[str, Any]], jobs: Jobs, now: datetime) -> list[Stuck]:
     """Return the runs that are stuck.
 
     Args:
         runs: Not ended, as the API shows them.
-        jobs: The Jobs in the release's namespace, by name.
+        jobs: Those in the release's namespace.
         now: With a time zone.
     """
     return [found for run in runs if (found := _stuck(run, jobs, now)) is not None]
 
 
-def _stuck(
-    run: Mapping[str, Any], jobs: Mapping[str, Mapping[str, Any]], now: datetime
-) -> Stuck | None:
+def _stuck(run: Mapping[str, Any], jobs: Jobs, now: datetime) -> Stuck | None:
     state, name = run["state"], str(run["name"])
     since = moment(state["timestamp"])
     due = moment(run.get("expected_start_time"))
@@ -77,17 +86,15 @@ def _stuck(
     return None
 
 
-def _orphan(
-    run: Mapping[str, Any], jobs: Mapping[str, Mapping[str, Any]], now: datetime
-) -> Stuck | None:
+def _orphan(run: Mapping[str, Any], jobs: Jobs, now: datetime) -> Stuck | None:
     """Say whether a running run has lost its Job; one that no worker of ours started never had."""
     place = str(run.get("infrastructure_pid") or "")
-    known = {key.partition(":")[0] for key in jobs}
-    if ":" not in place or place.partition(":")[0] not in known:
+    namespace, _, name = place.partition(":")
+    if namespace != jobs.namespace:
         # Nothing is known about the Jobs of another namespace.
         return None
     hint = "Nothing runs it any more: set it to Crashed in the UI, and run it again."
-    job = jobs.get(place)
+    job = jobs.found.get(name)
     if job is None:
         return Stuck(str(run["name"]), f"running, but its Job {place} is gone", hint)
     ended = outcome(dict(job))
@@ -118,9 +125,7 @@ def judge_runs(found: Sequence[Stuck], looked_at: int) -> list[Check]:
     return shown
 
 
-def look_at_runs(
-    api: PrefectApi, pool: str, jobs: Mapping[str, Mapping[str, Any]], now: datetime
-) -> list[Check]:
+def look_at_runs(api: PrefectApi, pool: str, jobs: Jobs, now: datetime) -> list[Check]:
     """Ask for the unfinished runs of a pool and judge them.
 
     Raises:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from prefect_cassandra.kube.doctor.runs import judge_runs, stuck
+from prefect_cassandra.kube.doctor.runs import Jobs, judge_runs, stuck
 
 NOW = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 DONE = {"conditions": [{"type": "Complete", "status": "True",
@@ -13,12 +13,13 @@ DONE = {"conditions": [{"type": "Complete", "status": "True",
 JUST_DONE = {"conditions": [{"type": "Complete", "status": "True",
                              "lastTransitionTime": "2030-01-01T11:59:50Z"}]}  # fmt: skip
 FAILED = {"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]}
-JOBS: dict[str, Any] = {
-    "prefect:alive": {"status": {"active": 1}},
-    "prefect:done": {"status": DONE},
-    "prefect:just-done": {"status": JUST_DONE},
-    "prefect:failed": {"status": FAILED},
+FOUND: dict[str, Any] = {
+    "alive": {"status": {"active": 1}},
+    "done": {"status": DONE},
+    "just-done": {"status": JUST_DONE},
+    "failed": {"status": FAILED},
 }
+JOBS = Jobs("prefect", FOUND)
 
 
 def run(kind: str, since: str = "11:00:00", due: str = "11:00:00", pid: str = "") -> Any:
@@ -76,3 +77,8 @@ def test_of_many_a_few_are_named_and_the_rest_counted() -> None:
 def test_none_is_well() -> None:
     (check,) = judge_runs([], 4)
     assert (check.status, check.evidence) == ("ok", "none of 4 unfinished runs is stuck")
+
+
+def test_where_all_jobs_are_gone_every_running_run_has_lost_its_own() -> None:
+    found = stuck([run("RUNNING", pid="prefect:gone")], Jobs("prefect", {}), NOW)
+    assert "is gone" in found[0].why
