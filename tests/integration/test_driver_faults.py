@@ -29,7 +29,7 @@ from support.proxy import FaultProxy
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
 
     from prefect_cassandra.driver.config import ClusterConfig
     from prefect_cassandra.driver.request import Request
@@ -89,6 +89,25 @@ def in_thread(action: Any) -> tuple[threading.Thread, list[BaseException | Any]]
 
 def rows(superuser: Session, table: str) -> list[dict[str, Any]]:
     return superuser.execute(f"SELECT c, v FROM {table}").rows
+
+
+async def test_the_event_loop_turns_while_a_session_connects_and_writes(
+    proxy: FaultProxy, session: Session, table: str
+) -> None:
+    """No answer passes before the loop says so: whoever blocks it waits until the time is up."""
+    insert = f"INSERT INTO {table} (k, c, v) VALUES (?, ?, ?)"
+    many = ([1, c, "x"] for c in range(500))
+
+    async def answered(work: Coroutine[Any, Any, Any]) -> Any:
+        proxy.withhold_answers()
+        sent = proxy.sent
+        under_way = asyncio.create_task(work)
+        await asyncio.to_thread(proxy.wait_sent, sent)
+        proxy.restore()
+        return await under_way
+
+    assert (await answered(session.aexecute(insert, [1, 1, "x"]))).rows == []
+    assert await answered(session.aexecute_many(insert, many)) == 500
 
 
 def test_connection_lost_after_the_write_went_out_is_an_unknown_outcome_and_it_was_applied(

@@ -8,7 +8,6 @@ import asyncio
 import multiprocessing
 import os
 import threading
-import time
 import uuid
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -106,33 +105,6 @@ async def test_async_pages_all_arrive(superuser: Session, table: str) -> None:
 
     assert [row["c"] async for row in result] == list(range(50))
     assert len(await result.arows()) == 50
-
-
-async def test_event_loop_keeps_turning_while_a_session_connects_and_works(
-    node: Any, table: str
-) -> None:
-    session = Session(node.config())
-    longest = 0.0
-
-    async def watch() -> None:
-        nonlocal longest
-        while True:
-            before = time.perf_counter()
-            await asyncio.sleep(0)
-            longest = max(longest, time.perf_counter() - before)
-
-    watcher = asyncio.create_task(watch())
-    started = time.perf_counter()
-    await session.aexecute(f"INSERT INTO {table} (k, c) VALUES (?, ?)", [1, 1])
-    await session.aexecute_many(
-        f"INSERT INTO {table} (k, c) VALUES (?, ?)", ((1, c) for c in range(500))
-    )
-    took = time.perf_counter() - started
-    watcher.cancel()
-    await asyncio.to_thread(session.close)
-
-    # Connecting alone takes longer than this when it blocks.
-    assert longest < max(0.1, took / 3)
 
 
 async def test_many_async_statements_run_side_by_side(superuser: Session, table: str) -> None:
