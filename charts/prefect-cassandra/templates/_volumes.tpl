@@ -61,7 +61,7 @@ release: reinstalled with fewer nodes, the others' rows would be missing; with m
 {{- else if lt $wanted $kept -}}
 {{ printf "cassandra.replicas: is %d and there are the volumes of %d nodes, the last of them data-%s, with rows that the others need not have; set %d. Delete the claim of a node that was decommissioned, or every claim data-%s-* if nothing of it is wanted\n" $wanted $kept $last $kept $name }}
 {{- else if and (gt $nodes 0) (lt $nodes 3) (gt $wanted $nodes) -}}
-{{ printf "cassandra.replicas: is %d and there are the rows of %d. That would ask for more copies of rows and logins than there are, and reads would miss what only the old nodes have until a repair. Set it back; install a new release with at least 3 nodes and move the data there\n" $wanted $nodes }}
+{{ printf "cassandra.replicas: is %d and there are the rows of %d. That would ask for more copies of rows and logins than there are, and reads would miss what only the old nodes have until a repair. Set it back; install a new release with at least 3 nodes and move the data there. If nothing of it is wanted, delete every claim data-%s-* first\n" $wanted $nodes $name }}
 {{- end -}}
 {{- end -}}
 

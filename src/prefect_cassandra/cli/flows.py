@@ -17,6 +17,13 @@ Root = Annotated[Path, Parameter(help="Folder of the project.")]
 Registry = Annotated[
     str, Parameter(help="Registry and path to push to; without it the image goes into kind.")
 ]
+PythonImage = Annotated[
+    str,
+    Parameter(
+        help="Base image, best by its digest [default: the one the Dockerfiles name].",
+        env_var="PYTHON_IMAGE",
+    ),
+]
 Deployment = Annotated[str, Parameter(help="flow/deployment, or the last part alone.")]
 
 
@@ -43,13 +50,7 @@ def build(
     *,
     root: Root = Path(),
     registry: Registry = "",
-    python_image: Annotated[
-        str,
-        Parameter(
-            help="Base image, best by its digest [default: the one the Dockerfiles name].",
-            env_var="PYTHON_IMAGE",
-        ),
-    ] = "",
+    python_image: PythonImage = "",
 ) -> None:
     """Build the platform image and the flow image, unless they exist, and print their names.
 
@@ -74,7 +75,7 @@ def build(
 
 
 @app.command
-def push(
+def push(  # noqa: PLR0913 -- an option each
     *,
     root: Root = Path(),
     registry: Registry = "",
@@ -86,6 +87,7 @@ def push(
             help="Context of the kubeconfig [default: kind's, or with --registry the current one]."
         ),
     ] = "",
+    python_image: PythonImage = "",
 ) -> None:
     """Build the flow image, bring it to the cluster, migrate the schema, register the deployments.
 
@@ -99,7 +101,9 @@ def push(
 
     kind = "" if registry else cluster.cluster_name(root)
     target = Release(release, namespace, context or (cluster.context_of(kind) if kind else ""))
-    done = push_flows(root, target, tell, registry=registry, cluster=kind)
+    done = push_flows(
+        root, target, tell, registry=registry, cluster=kind, python_image=python_image
+    )
     console = data()
     console.print(f"Image: {done.image.reference}")
     for version in done.versions:

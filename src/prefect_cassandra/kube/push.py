@@ -48,13 +48,14 @@ class Pushed:
     versions: tuple[Version, ...]
 
 
-def push(
+def push(  # noqa: PLR0913 -- where from, where to, and how the image gets there
     root: Path,
     release: Release,
     tell: Callable[[str], None],
     *,
     registry: str = "",
     cluster: str = "",
+    python_image: str = "",
 ) -> Pushed:
     """Build the flow image, bring it to the cluster, migrate, and register the deployments.
 
@@ -64,6 +65,7 @@ def push(
         tell: Called with a line for each thing that is about to be done.
         registry: Where to push to; empty loads the image into kind instead.
         cluster: Name of the kind cluster.
+        python_image: Base image instead of the one in the Dockerfiles; see `images.planned`.
 
     Raises:
         LedgerError: The ledger, which keeps the versions, cannot be reached; nothing was done.
@@ -72,10 +74,11 @@ def push(
     require("docker", "kubectl", *(() if registry else ("kind",)))
     installed = read_installation(release)
     # What the release cannot run is refused before minutes are spent on an image.
-    require_fitting(root / "flows", installed, images.planned(root, registry)[1])
+    _, image = images.planned(root, registry, python_image=python_image)
+    require_fitting(root / "flows", installed, image)
     with versions_of(release, installed):
         pass
-    _, image = images.build(root, tell, registry)
+    _, image = images.build(root, tell, registry, python_image=python_image)
     if registry:
         image = images.push(image, tell)
     else:

@@ -18,6 +18,7 @@ from prefect_cassandra.kube.installation import read_installation
 from prefect_cassandra.kube.jobs import migrations_job, run_job
 from prefect_cassandra.kube.ledger import versions_of
 from prefect_cassandra.kube.origin import origin_of
+from prefect_cassandra.kube.push import require_pool
 from prefect_cassandra.kube.server import reached
 from prefect_cassandra.kube.versions import recorded, served_label
 from prefect_cassandra.ledger.versions import before, find_deployment, in_use, named
@@ -82,6 +83,7 @@ def rollback(root: Path, release: Release, wanted: Wanted, tell: Callable[[str],
         else:
             source = named(versions, deployment, wanted.number)
         definition = _definition(store, source)
+        require_queue(definition, installed)
         origin = replace(
             origin_of(root, release, _image(source)),
             git_commit=source.origin.git_commit,
@@ -124,8 +126,9 @@ def promote(
     require_promotable(version, source, target)
     require_login(definition, there)
     definition = moved(definition, there.work_pool.name)
+    require_queue(definition, there)
     with versions_of(target, there) as store, reached(target, there) as ask:
-        served_label(ask, version.deployment)
+        require_pool(ask, there)
         job = migrations_job(there, version.origin.image)
         for line in run_job(target, job, tell).splitlines():
             tell(line)
@@ -170,6 +173,21 @@ def require_login(definition: Definition, installed: InstalledRelease) -> None:
     login = str(definition["deployment"].get("job_variables", {}).get("login") or NO_LOGIN)
     if login != NO_LOGIN:
         installed.login_secret(login.replace("-", "_"))
+
+
+def require_queue(definition: Definition, installed: InstalledRelease) -> None:
+    """Check that a release has the queue of a deployment; Prefect would make one, without limits.
+
+    Raises:
+        PlatformError: It has not.
+    """
+    queue, pool = definition["deployment"].get("work_queue_name"), installed.work_pool
+    if queue and pool.queues and queue not in pool.queues:
+        raise PlatformError(
+            f"Work pool {pool.name} of release {installed.release} in namespace "
+            f"{installed.namespace} has no queue {queue}; it has {', '.join(pool.queues)}.",
+            hint="Add it to workPool.queues in that release's values, and upgrade the release.",
+        )
 
 
 def place(release: Release) -> str:

@@ -6,7 +6,12 @@ import pytest
 
 from prefect_cassandra.errors import ConfigurationError, PlatformError
 from prefect_cassandra.kube.kubectl import Release
-from prefect_cassandra.kube.restoring import place, require_login, require_promotable
+from prefect_cassandra.kube.restoring import (
+    place,
+    require_login,
+    require_promotable,
+    require_queue,
+)
 from prefect_cassandra.kube.versions import entries, newest_entry
 from support.installed import installed
 from support.versions import TAG, version
@@ -74,3 +79,11 @@ def test_one_line_for_a_deployment_is_what_runs_get(
 ) -> None:
     found = newest_entry(VERSIONS, served)
     assert (found.version.number, found.standing) == (number, standing)
+
+
+def test_a_queue_that_the_pool_does_not_have_is_refused() -> None:
+    there = installed()
+    known = {"deployment": {"work_queue_name": there.work_pool.queues[0]}}
+    require_queue(known, there)
+    with pytest.raises(PlatformError, match="has no queue gone; it has default"):
+        require_queue({"deployment": {"work_queue_name": "gone"}}, there)

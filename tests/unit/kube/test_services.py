@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from prefect_cassandra.errors import ToolError
 from prefect_cassandra.kube.kubectl import Release
 from prefect_cassandra.kube.services import find_service, service_name
 
@@ -42,6 +43,7 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program.write_text(
         f'#!/bin/sh\necho "$@" >> {asked}\n'
         'case "$*" in *"--namespace other get service there "*) echo "{}";;\n'
+        '*"--namespace secret "*) echo "Error from server (Forbidden): x" >&2; exit 1;;\n'
         '*) echo "Error from server (NotFound): x" >&2; exit 1;; esac\n'
     )
     program.chmod(0o755)
@@ -64,3 +66,10 @@ def test_a_name_that_only_reads_like_one_is_a_host() -> None:
 def test_a_host_elsewhere_is_not_asked_for(kubectl: Path) -> None:
     assert find_service(RELEASE, "prefect.example.com") is None
     assert not kubectl.exists()
+
+
+@pytest.mark.usefixtures("kubectl")
+def test_a_namespace_that_may_not_be_looked_at_is_a_host_unless_the_name_says_service() -> None:
+    assert find_service(RELEASE, "cassandra.secret") is None
+    with pytest.raises(ToolError, match="Forbidden"):
+        find_service(RELEASE, "cassandra.secret.svc")

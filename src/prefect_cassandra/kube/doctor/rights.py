@@ -21,6 +21,8 @@ _OTHERS = (
     ("get", "", "pods", "log"),
     ("create", "", "pods", "portforward"),
     ("list", "batch", "jobs", ""),
+    # The chart asks for volumes that are there already.
+    ("get", "", "persistentvolumeclaims", ""),
     # Helm keeps its own record in Secrets.
     *((verb, "", "secrets", "") for verb in (*_HELM, "list", "update")),
 )
