@@ -12,6 +12,10 @@ RUN := .venv/bin
 # The interpreter is the machine's own: uv would otherwise try to download one.
 export UV_PYTHON_DOWNLOADS := never
 export UV_PYTHON := $(PYTHON)
+# Where the system has authorities, they count, those of a company's proxy among them; pip does the same.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
+export UV_SYSTEM_CERTS := true
+endif
 # Neither the demo nor the tests may touch a Prefect profile or send telemetry.
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
