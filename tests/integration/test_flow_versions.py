@@ -29,7 +29,7 @@ from support.schema import Ground
 from support.snippets import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from prefect_cassandra.ledger.versions import Definition
@@ -128,10 +128,19 @@ class Deployed:
     def name(self) -> str:
         return f"{self.flow}/daily"
 
-    def push(self, tag: str, **changes: Any) -> Definition:
-        """Register another version; returns the definition as the server has it."""
+    def push(
+        self, tag: str, *, between: Callable[[], object] = lambda: None, **changes: Any
+    ) -> Definition:
+        """Register another version; returns the definition as the server has it.
+
+        Args:
+            tag: Of its image.
+            between: Called when it is registered and not yet noted.
+            changes: Of the deployment.
+        """
         with recorded(self.store, self.ask, [self.name], origin(tag)) as (made,):
             put_definition(self.ask, definition(self.flow, tag, **changes), made.label)
+            between()
         return self.served()[1]
 
     def served(self) -> tuple[str, Definition]:
@@ -179,13 +188,30 @@ def test_what_the_server_refuses_is_noted_as_failed(deployed: Deployed) -> None:
     assert deployed.served()[0] == "v1-one"
 
 
-def test_a_push_that_was_cut_off_is_mended_by_the_next(deployed: Deployed) -> None:
-    cut = deployed.store.begin(deployed.name, origin("one"))
-    put_definition(deployed.ask, definition(deployed.flow, "one"), cut.label)
-    assert deployed.states() == {1: "BEGUN"}
-    deployed.push("two")
-    assert deployed.states() == {2: "REGISTERED", 1: "REGISTERED"}
-    assert deployed.store.definition(cut) is not None
+def test_a_push_that_was_cut_off_is_never_gone_back_to(
+    deployed: Deployed, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its triggers come last, so it may be registered and not be whole."""
+    deployed.push("one")
+    with pytest.raises(KeyboardInterrupt):
+        deployed.push("two", between=interrupt)
+    assert deployed.states() == {2: "BEGUN", 1: "REGISTERED"}
+    deployed.push("three")
+    assert deployed.states() == {3: "REGISTERED", 2: "BEGUN", 1: "REGISTERED"}
+    assert run(["flows", "rollback", "daily", "--to", "2", *command]) == 2
+    assert "version 2 of" in capsys.readouterr().err
+    assert run(["flows", "rollback", "daily", *command]) == 0
+    assert deployed.served()[0] == "v4-one"
+
+
+def test_a_version_that_was_overtaken_is_no_failure_of_the_server(deployed: Deployed) -> None:
+    with pytest.raises(PlatformError, match="another version of"):
+        deployed.push("one", between=lambda: deployed.push("two"))
+    assert deployed.states() == {2: "REGISTERED", 1: "BEGUN"}
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ def test_a_large_frame_and_an_iterator_pass_through_prefect_untouched(
     cluster: CassandraCluster, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[object] = []
-    monkeypatch.setattr("prefect_cassandra.tasks._refuse_spent_iterator", seen.append)
+    monkeypatch.setattr("prefect_cassandra.tasks.loading._refuse_spent_iterator", seen.append)
 
     def batches() -> Iterator[pa.Table]:
         for start in range(0, 30, 10):

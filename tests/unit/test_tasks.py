@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 import prefect_cassandra
 from prefect_cassandra import tasks
+from prefect_cassandra.tasks import loading, statements
 from prefect_cassandra.writes.loader import LoadOptions
 from prefect_cassandra.writes.report import LoadReport, Reject
 
@@ -67,17 +68,17 @@ def test_load_options_have_the_defaults_of_the_task() -> None:
     ],
 )
 def test_runs_are_named_after_their_statement(parameters: dict[str, Any], name: str) -> None:
-    assert tasks._StatementName()(parameters=parameters) == name
+    assert statements._StatementName()(parameters=parameters) == name
 
 
 def test_run_names_show_no_password() -> None:
     statement = "CREATE ROLE app WITH PASSWORD = 'correct horse' AND LOGIN = true"
-    assert "correct horse" not in tasks._StatementName()(parameters={"statement": statement})
+    assert "correct horse" not in statements._StatementName()(parameters={"statement": statement})
 
 
 def test_rejects_artifact_names_rows_under_a_key_that_prefect_takes() -> None:
     report = LoadReport("Flights.by_day", rows=1, rejected=2, rejects=(Reject(3, "day", "gone"),))
-    artifact = tasks._rejects_artifact(report)
+    artifact = loading._rejects_artifact(report)
     assert artifact["key"] == "rejected-flights-by-day"
     assert artifact["table"] == [{"row": 3, "column": "day", "reason": "gone"}]
     assert artifact["description"].startswith("2 rows of 3 were not written")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-if TYPE_CHECKING:
-    from prefect_cassandra.kube.kubectl import Release
+from prefect_cassandra.cli.where import Where
 
 doctor_app = App(name="doctor")
 preflight_app = App(name="preflight")
@@ -17,28 +15,10 @@ preflight_app = App(name="preflight")
 Output = Annotated[Literal["table", "json"], Parameter(help="For people, or for programs.")]
 
 
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """Which release."""
-
-    release: Annotated[str, Parameter(help="Name of the Helm release.")] = "pc"
-    namespace: Annotated[str, Parameter(help="Namespace of the release.")] = "prefect"
-    context: Annotated[
-        str, Parameter(help="Context of the kubeconfig; the current one when empty.")
-    ] = ""
-
-    def named(self) -> Release:
-        """Return it as the rooms below know it."""
-        from prefect_cassandra.kube.kubectl import Release
-
-        return Release(self.release, self.namespace, self.context)
-
-
 @doctor_app.default
 def doctor(
     *,
-    target: Target | None = None,
+    where: Where = Where(),
     flows: Annotated[
         Path | None, Parameter(help="Folder with keyspaces.yaml, to compare migrations with.")
     ] = None,
@@ -60,7 +40,7 @@ def doctor(
     from prefect_cassandra.cli.output import tell
     from prefect_cassandra.kube.doctor.examine import Patient, examine
 
-    report = examine(Patient((target or Target()).named(), flows, inside), tell)
+    report = examine(Patient(where.found(), flows, inside), tell)
     show_report(report, output)
     return report.exit_code
 
@@ -73,7 +53,7 @@ def preflight(
         tuple[Path, ...],
         Parameter(help="File of values, as for helm; may be repeated.", negative=()),
     ] = (),
-    target: Target | None = None,
+    where: Where = Where(),
     pull: Annotated[
         bool,
         Parameter(negative=(), help="Try to pull every image, in a pod that is deleted after."),
@@ -91,6 +71,6 @@ def preflight(
     from prefect_cassandra.kube.doctor.preflight import Plan
     from prefect_cassandra.kube.doctor.preflight import preflight as look
 
-    report = look(Plan(root, (target or Target()).named(), values, pull=pull), tell)
+    report = look(Plan(root, where.found(), values, pull=pull), tell)
     show_report(report, output)
     return report.exit_code

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-if TYPE_CHECKING:
-    from prefect_cassandra.kube.kubectl import Release
+from prefect_cassandra.cli.where import Where
 
 app = App(name="flows", help="Build, push and register the flows of a cluster, and go back.")
 
@@ -25,24 +23,6 @@ PythonImage = Annotated[
     ),
 ]
 Deployment = Annotated[str, Parameter(help="flow/deployment, or the last part alone.")]
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class Where:
-    """The release that is meant."""
-
-    release: Annotated[str, Parameter(help="Name of the Helm release.")] = "pc"
-    namespace: Annotated[str, Parameter(help="Namespace of the release.")] = "prefect"
-    context: Annotated[
-        str, Parameter(help="Context of the kubeconfig [default: the current one].")
-    ] = ""
-
-    def found(self) -> Release:
-        """Return it as the rooms below know it."""
-        from prefect_cassandra.kube.kubectl import Release
-
-        return Release(self.release, self.namespace, self.context)
 
 
 @app.command

@@ -18,6 +18,8 @@ from prefect_cassandra.errors import PlatformError
 from prefect_cassandra.kube.kubectl import read
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from prefect_cassandra.kube.kubectl import Release
 
 THING = "installation"
@@ -202,8 +204,16 @@ def read_installation(release: Release) -> InstalledRelease:
         PlatformError: There is no such release, or its chart is of another time.
         ToolError: The cluster does not answer or refuses.
     """
+    return installation_in(read(release, "configmap", release.object(THING)), release)
+
+
+def installation_in(found: Mapping[str, Any] | None, release: Release) -> InstalledRelease:
+    """Return what the chart says in its ConfigMap, None for one that is not there.
+
+    Raises:
+        PlatformError: There is no such release, or its chart is of another time.
+    """
     name = release.object(THING)
-    found = read(release, "configmap", name)
     if found is None:
         raise PlatformError(
             f"There is no ConfigMap {name} in namespace {release.namespace}, so no release "

@@ -28,6 +28,7 @@ BASIC, API_KEY = "basic", "api-key"
 _API = "/api"
 _TIMEOUT = 10.0
 _HTTP_PORT = 80
+_SHOWN = 200
 
 
 class Server:
@@ -51,7 +52,7 @@ class Server:
             timeout=_TIMEOUT,
             headers=headers_of(auth, kind),
             # A proxy of this machine knows nothing of its loopback.
-            trust_env=isinstance(way, str),
+            trust_env=isinstance(way, str) and urlsplit(way).hostname != LOOPBACK,
             # What is behind a forwarded port may be replaced between two requests.
             limits=httpx.Limits(max_keepalive_connections=0),
         )
@@ -78,20 +79,27 @@ class Server:
         Raises:
             PlatformError: It refuses, or stays away.
         """
-        return insist(self._send, method, path, body, self._refusal)
+        return insist(self.send, method, path, body, self._refusal)
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
-    def _send(self, method: str, path: str, body: Body) -> tuple[int, Any]:
+    def send(self, method: str, path: str, body: Body = None) -> tuple[int, Any]:
+        """Ask once; returns status and content, or 0 and the reason when there is no answer."""
         try:
             answer = self._client.request(
                 method, f"{self.api_url}{path.removeprefix(_API)}", json=body
             )
-            return answer.status_code, answer.json() if answer.content else None
-        except (httpx.HTTPError, OSError, ValueError) as error:
+        except (httpx.HTTPError, OSError) as error:
             return 0, str(error) or type(error).__name__
+        try:
+            return answer.status_code, answer.json() if answer.content else None
+        except ValueError:
+            shown = answer.text[:_SHOWN]
+            if answer.is_error:
+                return answer.status_code, shown
+            return 0, f"this is not Prefect's API, whose address ends with /api: {shown}"
 
     def _refusal(self, text: str) -> PlatformError:
         if not isinstance(self._way, str):

@@ -94,8 +94,6 @@ def recorded(
     Raises:
         LedgerError: A version cannot be begun; nothing was registered.
     """
-    for one in deployments:
-        _mend(store, ask, one)
     begun: list[Version] = []
     try:
         for one in deployments:
@@ -104,34 +102,37 @@ def recorded(
     except BaseException:
         # What failed first is what the person should read.
         with suppress(PrefectCassandraError):
-            _end(store, ask, begun)
+            _give_up(store, ask, begun)
         raise
-    missing = _end(store, ask, begun)
-    if missing:
+    overtaken = _end(store, ask, begun)
+    if overtaken:
         raise PlatformError(
-            f"The server has another version of {', '.join(missing)} than was just registered.",
+            f"The server has another version of {', '.join(overtaken)} than was just registered.",
             hint="Somebody else registered it at the same moment: `flows history` tells who.",
         )
 
 
 def _end(store: VersionStore, ask: Ask, begun: Sequence[Version]) -> list[str]:
-    """Note of each version whether the server has it; returns the deployments where it has not."""
-    missing = []
+    """Note what the server has of each version; returns the deployments where it has another.
+
+    Those stay unfinished: the server had them for a moment, and nobody knows any more what exactly.
+    """
+    overtaken = []
     for version in begun:
         found = find_definition(ask, version.deployment)
         if found is not None and found[0] == version.label:
             store.finish(version, found[1])
         else:
+            overtaken.append(version.deployment)
+    return overtaken
+
+
+def _give_up(store: VersionStore, ask: Ask, begun: Sequence[Version]) -> None:
+    """Note as failed what the server does not have.
+
+    What it has stays unfinished: it may lack its triggers, which are registered last, and a version
+    that is not whole must never be restored.
+    """
+    for version in begun:
+        if served_label(ask, version.deployment) != version.label:
             store.fail(version)
-            missing.append(version.deployment)
-    return missing
-
-
-def _mend(store: VersionStore, ask: Ask, deployment: str) -> None:
-    """Finish a version that the server has and whose push was cut off before it could say so."""
-    newest = next(iter(store.read(deployment)), None)
-    if newest is None or newest.state != "BEGUN":
-        return
-    found = find_definition(ask, deployment)
-    if found is not None and found[0] == newest.label:
-        store.finish(newest, found[1])

@@ -129,7 +129,7 @@ class VersionStore:
             return row is not None and row["state"] == state
 
         parameters = [*values, *self._where(version)]
-        # Not applied is no failure when somebody mended an interrupted push to the same end.
+        # Not applied is no failure when an earlier attempt, whose answer was lost, was applied.
         if not compare_and_set(self.session, cql, parameters, is_done) and not is_done():
             raise LedgerError(
                 f"version {version.number} of {version.deployment} cannot become {state}: "

@@ -7,7 +7,7 @@ release's Secrets. In a pod of the release names are known, and the logins are m
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING
 from prefect_cassandra.driver.config import ClusterConfig, Login, RetryRules
 from prefect_cassandra.driver.sharing import close_sessions
 from prefect_cassandra.kube.cassandra import connected, tls_of
-from prefect_cassandra.kube.doctor.prefect_api import PrefectAddress
 from prefect_cassandra.kube.jobs import LOGIN_FOLDER
-from prefect_cassandra.kube.server import API_KEY, BASIC, reached
+from prefect_cassandra.kube.server import API_KEY, BASIC, Server, reached
 from prefect_cassandra.schema.model import LEDGER
 
 if TYPE_CHECKING:
@@ -34,22 +33,22 @@ _RETRY = RetryRules(attempts=2)
 
 
 @contextmanager
-def prefect_address(
+def prefect_server(
     release: Release, installed: InstalledRelease, *, inside: bool
-) -> Iterator[PrefectAddress]:
-    """Say where Prefect's API is, and how to get in, while the block runs.
+) -> Iterator[Server]:
+    """Reach Prefect's API while the block runs.
 
     Raises:
         ToolError: No port can be forwarded, or there is no such Secret.
     """
-    server = installed.server
-    is_key = server.auth_kind == API_KEY
-    if inside:
-        login = os.environ.get(_VARIABLES[server.auth_kind], "")
-        yield PrefectAddress(server.api_url.rstrip("/"), login, is_key)
+    if not inside:
+        with reached(release, installed) as there:
+            yield there
         return
-    with reached(release, installed) as here:
-        yield PrefectAddress(here.api_url, here.auth, is_key)
+    server = installed.server
+    login = os.environ.get(_VARIABLES[server.auth_kind], "")
+    with closing(Server(server.api_url.rstrip("/"), login, server.auth_kind)) as here:
+        yield here
 
 
 @contextmanager

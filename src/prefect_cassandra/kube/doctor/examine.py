@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from prefect_cassandra.driver.sharing import shared_session
 from prefect_cassandra.errors import AuthenticationError, PrefectCassandraError, ToolError
-from prefect_cassandra.kube.doctor.access import cassandra_config, prefect_address
+from prefect_cassandra.kube.doctor.access import cassandra_config, prefect_server
 from prefect_cassandra.kube.doctor.causes import shortened
 from prefect_cassandra.kube.doctor.check import Check, Report, fail, ok, skipped, warn
 from prefect_cassandra.kube.doctor.data import look_at_canary, look_at_migrations
@@ -110,10 +110,8 @@ def _server(patient: Patient, found: Gathered, now: datetime) -> list[Check]:
     jobs = Jobs(installed.namespace, by_name)
     checks: list[Check] = []
     try:
-        with (
-            prefect_address(patient.release, installed, inside=patient.inside) as address,
-            PrefectApi(address) as api,
-        ):
+        with prefect_server(patient.release, installed, inside=patient.inside) as server:
+            api = PrefectApi(server)
             checks.append(look_at_health(api))
             if checks[0].status == "ok" and pool.enabled:
                 checks += look_at_pool(api, found.pool, pool.name, now)

@@ -7,10 +7,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prefect_cassandra.errors import ConfigurationError, PermissionDeniedError, PlatformError
+from prefect_cassandra.errors import ConfigurationError, PermissionDeniedError
 from prefect_cassandra.kube.doctor.cluster_api import connected, in_namespace
 from prefect_cassandra.kube.doctor.facts import Facts, read_facts
-from prefect_cassandra.kube.installation import KEY, THING, parse_installation
+from prefect_cassandra.kube.installation import THING, installation_in
 from prefect_cassandra.kube.pool import Pool, pool_of
 
 if TYPE_CHECKING:
@@ -53,22 +53,11 @@ def gather(release: Release, *, inside: bool) -> Gathered:
 
 async def _gather(release: Release, *, inside: bool) -> Gathered:
     async with connected(release.context, inside=inside) as api:
-        installed = await _installed(api, release)
+        name = release.object(THING)
+        found = await api.get(in_namespace(release.namespace, "configmaps", name))
+        installed = installation_in(found, release)
         facts, pool = await asyncio.gather(read_facts(api, release), _pool(api, release))
         return Gathered(facts, installed, pool)
-
-
-async def _installed(api: ClusterApi, release: Release) -> InstalledRelease:
-    name = release.object(THING)
-    found = await api.get(in_namespace(release.namespace, "configmaps", name))
-    if found is None:
-        raise PlatformError(
-            f"There is no ConfigMap {name} in namespace {release.namespace}, so no release "
-            f"{release.name} of this chart is installed there, or one of a chart without it.",
-            hint="`helm list --all-namespaces` tells which releases there are: name it with "
-            "--release, --namespace and --context, or upgrade it.",
-        )
-    return parse_installation((found.get("data") or {}).get(KEY, ""), name)
 
 
 async def _pool(api: ClusterApi, release: Release) -> Pool | None:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from prefect_cassandra.kube.doctor.prefect_api import PrefectAddress, PrefectApi
+from prefect_cassandra.kube.doctor.prefect_api import PrefectApi
 from prefect_cassandra.kube.doctor.server import (
     judge_paused,
     judge_pool,
@@ -16,6 +17,7 @@ from prefect_cassandra.kube.doctor.server import (
     look_at_pool,
 )
 from prefect_cassandra.kube.pool import Pool, Queue, described
+from prefect_cassandra.kube.server import Server
 from support.http_server import Answer, LoopbackServer
 
 if TYPE_CHECKING:
@@ -103,9 +105,9 @@ def healthy(asked: Asked) -> Answer:
 def health_of(answer: Callable[[Asked], Answer], login: str = "admin:secret") -> Any:
     with (
         LoopbackServer(answer) as server,
-        PrefectApi(PrefectAddress(f"{server.url}/api", login)) as api,
+        closing(Server(f"{server.url}/api", login)) as there,
     ):
-        return look_at_health(api)
+        return look_at_health(PrefectApi(there))
 
 
 def test_health_is_that_of_server_database_and_login() -> None:
@@ -117,7 +119,7 @@ def test_health_is_that_of_server_database_and_login() -> None:
     [
         (healthy, "", "refuses the login (401)"),
         (lambda _: Answer(503, {"message": "Database is not available"}), "a:b", "503"),
-        (lambda _: Answer(200, b"<html>"), "a:b", "does not answer like Prefect's API"),
+        (lambda _: Answer(200, b"<html>"), "a:b", "this is not Prefect's API"),
     ],
 )
 def test_a_server_that_cannot_serve_says_why(
@@ -132,27 +134,19 @@ def test_a_server_that_cannot_serve_says_why(
 def test_a_server_that_is_away_is_a_finding_and_no_error() -> None:
     with LoopbackServer(healthy) as server:
         url = f"{server.url}/api"
-    with PrefectApi(PrefectAddress(url, "admin:secret")) as api:
-        check = look_at_health(api)
+    with closing(Server(url, "admin:secret")) as there:
+        check = look_at_health(PrefectApi(there))
     assert check.status == "fail"
     assert "does not answer" in check.evidence
     assert "secret" not in json.dumps([check.evidence, check.hint])
 
 
-@pytest.mark.parametrize(("is_key", "scheme"), [(False, "Basic "), (True, "Bearer ")])
-def test_each_kind_of_login_has_its_header(*, is_key: bool, scheme: str) -> None:
-    with LoopbackServer(healthy) as server:
-        with PrefectApi(PrefectAddress(f"{server.url}/api", "a:b", is_key)) as api:
-            assert api.ask("GET", "/admin/version") == "3.8.8"
-        (asked,) = server.asked
-        assert asked.headers["Authorization"].startswith(scheme)
-
-
 def test_the_pool_and_its_workers_are_asked_for() -> None:
     with (
         LoopbackServer(healthy) as server,
-        PrefectApi(PrefectAddress(f"{server.url}/api", "a:b")) as api,
+        closing(Server(f"{server.url}/api", "a:b")) as there,
     ):
+        api = PrefectApi(there)
         found = look_at_pool(api, WANTED, "cassandra", NOW)
         missing = look_at_pool(api, WANTED, "other", NOW)
     assert [check.status for check in found] == ["ok", "ok"]

@@ -1,202 +1,33 @@
-"""Prefect tasks: query, execute, load; each with a twin for asynchronous flows.
-
-Inputs are never hashed (`NO_CACHE`): a cache key over a table of a million rows, or over a block
-with a password, costs more than it saves. `with_options(cache_policy=...)` turns it on again.
-"""
+"""The task that writes a table's rows."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import task
 from prefect.artifacts import acreate_table_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import TaskRunContext
-from prefect.exceptions import MissingContextError
-from prefect.logging import get_logger, get_run_logger
-from prefect.tasks import TaskRunNameCallbackWithParameters
 
 from prefect_cassandra.blocks import CassandraCluster
-from prefect_cassandra.driver.statements import redacted
 from prefect_cassandra.errors import ConfigurationError
 from prefect_cassandra.settings import DriverSettings
+from prefect_cassandra.tasks.following import TAGS, run_logger
 from prefect_cassandra.writes.report import LoadReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pyarrow as pa  # noqa: TC004 -- costs a quarter of a second; nobody evaluates the annotation
-
-    from prefect_cassandra.driver.answers import Result
     from prefect_cassandra.writes.loader import LoadOptions
 
-# A concurrency limit on this tag bounds how many tasks talk to Cassandra at once.
-_TAGS = ["cassandra"]
-_NAME_LENGTH = 60
 _REJECTS_LOGGED = 10
-
-
-class _StatementName(TaskRunNameCallbackWithParameters):
-    """Names a task run after its statement, without values and without secrets."""
-
-    def __call__(self, parameters: dict[str, Any]) -> str:
-        text = redacted(str(parameters.get("query") or parameters.get("statement")))
-        return text if len(text) <= _NAME_LENGTH else text[: _NAME_LENGTH - 1] + "…"
-
-
-@task(
-    name="cassandra-query",
-    description="Run a CQL query and return its rows.",
-    tags=_TAGS,
-    task_run_name=_StatementName(),
-    cache_policy=NO_CACHE,
-)
-def cassandra_query(  # noqa: PLR0913 -- each can be left out but the first two or three
-    cluster: CassandraCluster,
-    query: str,
-    parameters: Sequence[Any] | Mapping[str, Any] | None = None,
-    *,
-    as_table: bool = False,
-    consistency: str | None = None,
-    fetch_size: int = 5000,
-) -> list[dict[str, Any]] | pa.Table:
-    """Run a query and return its rows.
-
-    Args:
-        cluster: Where to.
-        query: CQL with `?` or `:name` markers.
-        parameters: A sequence for `?`, a mapping for names; checked before they are sent.
-        as_table: Return a pyarrow table, typed by the query's columns even when it has no rows.
-        consistency: Consistency level instead of the cluster's.
-        fetch_size: Rows per page.
-
-    Returns:
-        The rows as dictionaries in the order they came, or as one pyarrow table.
-
-    Raises:
-        StatementError: The server refused the query.
-        UnreachableError: No node answered.
-        DataError: A parameter does not fit its marker, or a value does not fit its Arrow type.
-    """
-    started = time.monotonic()
-    result = cluster.session().execute(
-        query, parameters, consistency=consistency, fetch_size=fetch_size
-    )
-    rows = _table(result, result) if as_table else result.rows
-    _log_rows(len(rows), started)
-    return rows
-
-
-@task(
-    name="acassandra-query",
-    description="Run a CQL query and return its rows, without blocking the event loop.",
-    tags=_TAGS,
-    task_run_name=_StatementName(),
-    cache_policy=NO_CACHE,
-)
-async def acassandra_query(  # noqa: PLR0913 -- each can be left out but the first two or three
-    cluster: CassandraCluster,
-    query: str,
-    parameters: Sequence[Any] | Mapping[str, Any] | None = None,
-    *,
-    as_table: bool = False,
-    consistency: str | None = None,
-    fetch_size: int = 5000,
-) -> list[dict[str, Any]] | pa.Table:
-    """Do what `cassandra_query` does, without blocking the event loop."""
-    started = time.monotonic()
-    session = await asyncio.to_thread(cluster.session)
-    result = await session.aexecute(
-        query, parameters, consistency=consistency, fetch_size=fetch_size
-    )
-    rows: Any = await result.arows()
-    if as_table:
-        rows = await asyncio.to_thread(_table, result, rows)
-    _log_rows(len(rows), started)
-    return rows
-
-
-def _table(result: Result, rows: Any) -> pa.Table:
-    # pyarrow costs a quarter of a second to import: paid by those who use it.
-    from prefect_cassandra.reads.arrow import to_table  # noqa: PLC0415
-
-    return to_table(result.columns, result.types, rows)
-
-
-@task(
-    name="cassandra-execute",
-    description="Run one CQL statement.",
-    tags=_TAGS,
-    task_run_name=_StatementName(),
-    cache_policy=NO_CACHE,
-)
-def cassandra_execute(
-    cluster: CassandraCluster,
-    statement: str,
-    parameters: Sequence[Any] | Mapping[str, Any] | None = None,
-    *,
-    consistency: str | None = None,
-    idempotent: bool | None = None,
-) -> bool | None:
-    """Run one statement that returns no rows.
-
-    Args:
-        cluster: Where to.
-        statement: CQL with `?` or `:name` markers.
-        parameters: A sequence for `?`, a mapping for names; checked before they are sent.
-        consistency: Consistency level instead of the cluster's.
-        idempotent: Whether it may be sent again after an unclear outcome; judged from the statement
-            when not said, and then only what is surely safe is repeated.
-
-    Returns:
-        Of a conditional statement (`IF`) whether it was applied, else None.
-
-    Raises:
-        OutcomeUnknownError: It may or may not have been applied.
-        NotAppliedError: The server did not carry it out, even after repeats.
-        StatementError: The server refused it.
-        DataError: A parameter does not fit its marker.
-    """
-    started = time.monotonic()
-    result = cluster.session().execute(
-        statement, parameters, consistency=consistency, idempotent=idempotent
-    )
-    _log_applied(result.applied, started)
-    return result.applied
-
-
-@task(
-    name="acassandra-execute",
-    description="Run one CQL statement, without blocking the event loop.",
-    tags=_TAGS,
-    task_run_name=_StatementName(),
-    cache_policy=NO_CACHE,
-)
-async def acassandra_execute(
-    cluster: CassandraCluster,
-    statement: str,
-    parameters: Sequence[Any] | Mapping[str, Any] | None = None,
-    *,
-    consistency: str | None = None,
-    idempotent: bool | None = None,
-) -> bool | None:
-    """Do what `cassandra_execute` does, without blocking the event loop."""
-    started = time.monotonic()
-    session = await asyncio.to_thread(cluster.session)
-    result = await session.aexecute(
-        statement, parameters, consistency=consistency, idempotent=idempotent
-    )
-    _log_applied(result.applied, started)
-    return result.applied
 
 
 @task(
     name="load-table",
     description="Write an Arrow table, a pandas frame or an iterator of batches into a table.",
-    tags=_TAGS,
+    tags=TAGS,
     task_run_name="load {table}",
     cache_policy=NO_CACHE,
 )
@@ -257,14 +88,14 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
         try:
             create_table_artifact(**_rejects_artifact(report))
         except Exception as error:  # noqa: BLE001 -- the rows are written; a page in the UI is extra
-            _logger().warning("The rejected rows could not be shown as an artifact: %s", error)
+            run_logger().warning("The rejected rows could not be shown as an artifact: %s", error)
     return report
 
 
 @task(
     name="aload-table",
     description="Write rows into a table, without blocking the event loop.",
-    tags=_TAGS,
+    tags=TAGS,
     task_run_name="load {table}",
     cache_policy=NO_CACHE,
 )
@@ -297,7 +128,7 @@ async def aload_table(  # noqa: PLR0913 -- each can be left out but the first tw
         try:
             await acreate_table_artifact(**_rejects_artifact(report))
         except Exception as error:  # noqa: BLE001 -- the rows are written; a page in the UI is extra
-            _logger().warning("The rejected rows could not be shown as an artifact: %s", error)
+            run_logger().warning("The rejected rows could not be shown as an artifact: %s", error)
     return report
 
 
@@ -334,30 +165,13 @@ def _refuse_spent_iterator(data: object) -> None:
         )
 
 
-def _logger() -> Any:
-    """Return the run's logger, or a plain one for calls outside of a run."""
-    try:
-        return get_run_logger()
-    except MissingContextError:
-        return get_logger("prefect_cassandra")
-
-
 def _progress_log() -> Callable[[LoadReport], None]:
-    logger = _logger()
+    logger = run_logger()
     return lambda report: logger.info("%s, going on", report)
 
 
-def _log_rows(rows: int, started: float) -> None:
-    _logger().info("%s rows in %.2f s", f"{rows:,}", time.monotonic() - started)
-
-
-def _log_applied(applied: bool | None, started: float) -> None:  # noqa: FBT001 -- the answer
-    outcome = {None: "Done", True: "Applied", False: "Not applied, its condition did not hold"}
-    _logger().info("%s in %.2f s", outcome[applied], time.monotonic() - started)
-
-
 def _log_report(report: LoadReport) -> None:
-    logger = _logger()
+    logger = run_logger()
     logger.info("%s", report)
     for reject in report.rejects[:_REJECTS_LOGGED]:
         logger.warning("Rejected %s", reject)
