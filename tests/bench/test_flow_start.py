@@ -33,7 +33,7 @@ from bench.moments import (
 from bench.stock import BLOCK, StockWorker, stock_workers
 from prefect_cassandra.driver.session import Session
 from prefect_cassandra.kube.cassandra import connected
-from prefect_cassandra.kube.deployments import FLOWS_ROOT
+from prefect_cassandra.kube.deployments import FLOW_COMMAND, FLOWS_ROOT
 from prefect_cassandra.kube.server import reached
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def field(installed: Installed) -> Iterator[Field]:
         closing(Session(config)) as session,
     ):
         stock = image | {"namespace": namespace}
-        ours = image | {"login": "values-demo-flow"}
+        ours = image | {"login": "values-demo-flow", "command": FLOW_COMMAND}
         deployments = {
             OURS: deploy(ask, described.work_pool.name, "values-demo", ours),
             EQUAL: deploy(ask, equal.name, BLOCK, stock),

@@ -16,12 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PLAIN = {"str": str, "int": int, "bool": bool, "float": (int, float)}
-# Prefect compares a Job with a list of its own, in which the first two stand in the wrong place. Of
-# the command it makes a list when it makes the Job.
+# Prefect compares a Job with a list of its own, in which these stand in the wrong place.
 PREFECTS = {
     "Job.spec.template.spec.parallelism",
     "Job.spec.template.spec.completions",
-    "Job.spec.template.spec.containers[0].args",
 }
 
 

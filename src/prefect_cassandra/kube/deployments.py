@@ -42,6 +42,10 @@ FLOWS_ROOT = "/opt/flows-root"
 # The local stack's names of queues, where the cluster has others.
 _QUEUES = {"loads": "heavy"}
 _DEFAULT = "default"
+# Does what `prefect flow-run execute` does with one interpreter instead of three. It is said by the
+# deployment and not by the pool, because it goes with the image: an older one may not have it.
+# -P: nothing in the folder it starts in can take the place of a package.
+FLOW_COMMAND = "python -P -m prefect_cassandra.kube.flow_start"
 # The template's word for a run that logs in nowhere.
 NO_LOGIN = "none"
 # What a queue's runs get unless a deployment says otherwise; the pool's own defaults are small.
@@ -92,15 +96,16 @@ def _deployment(declared: Mapping[str, Any], image: Image, pool: InstalledPool) 
     }
     local = declared.get("work_pool") or {}
     queue = queue_of(str(declared["name"]), local.get("work_queue_name") or _DEFAULT, pool)
-    variables = _RESOURCES.get(queue, {}) | dict(local.get("job_variables") or {})
+    own = dict(local.get("job_variables") or {})
+    variables = {"command": FLOW_COMMAND} | _RESOURCES.get(queue, {}) | own
     mapped["work_pool"] = {
         "name": pool.name,
         "work_queue_name": queue,
         "job_variables": variables | {"image": image.reference},
     }
     for trigger in mapped.get("triggers") or ():
-        own = str(trigger.get("description") or "")
-        trigger["description"] = described(own, str(declared["name"]))
+        said = str(trigger.get("description") or "")
+        trigger["description"] = described(said, str(declared["name"]))
     return mapped
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,23 @@ def test_loads_are_heavy_and_get_more() -> None:
     assert "memory_limit" in DEPLOYMENTS["flights"]["work_pool"]["job_variables"]
     assert DEPLOYMENTS["values"]["work_pool"]["work_queue_name"] == "default"
     assert "memory_limit" not in DEPLOYMENTS["values"]["work_pool"]["job_variables"]
+
+
+def test_a_flow_starts_with_a_program_of_its_image_unless_it_says_another() -> None:
+    declared = {
+        "deployments": [
+            {"name": "a"},
+            {"name": "b", "work_pool": {"job_variables": {"command": "prefect flow-run execute"}}},
+        ]
+    }
+    ours, theirs = (
+        one["work_pool"]["job_variables"]["command"]
+        for one in for_cluster(declared, IMAGE, POOL)["deployments"]
+    )
+    *python, module = shlex.split(ours)
+    assert python == ["python", "-P", "-m"]
+    assert find_spec(module) is not None
+    assert theirs == "prefect flow-run execute"
 
 
 def test_what_a_deployment_says_wins_over_its_queue() -> None:
