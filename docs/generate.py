@@ -1,4 +1,4 @@
-"""Write the reference pages that repeat what the code says: settings and errors.
+"""Write the reference pages that repeat what the code says: settings, errors and types.
 
 `make docs` runs it; a test fails when a page is stale.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect_cassandra import errors
+from prefect_cassandra.driver.arrow_types import NESTED, SCALARS
 from prefect_cassandra.settings import DriverSettings, LocalSettings
 
 if TYPE_CHECKING:
@@ -59,7 +60,26 @@ def errors_page() -> str:
     return "\n".join(lines)
 
 
-PAGES = {"settings.md": settings_page, "errors.md": errors_page}
+def types_page() -> str:
+    """Return the page with the Arrow type of each CQL type, both ways."""
+    lines = [
+        "# Types\n",
+        NOTE,
+        "What a CQL type is read as, and which Arrow types it can be written from. A value that",
+        "does not fit exactly is refused by row and column, never changed.\n",
+        "| CQL | read as | written from | notes |",
+        "|---|---|---|---|",
+    ]
+    for name, scalar in SCALARS.items():
+        taken = ", ".join(words for words, _ in scalar.written_from)
+        read = str(scalar.read).replace("extension<arrow.uuid>", "uuid")
+        lines.append(f"| `{name}` | `{read}` | {taken} | {scalar.note} |")
+    lines += ["", "Types made of others:\n", "| CQL | read as | written from |", "|---|---|---|"]
+    lines += [f"| `{name}` | `{read}` | {taken} |" for name, (read, taken) in NESTED.items()]
+    return "\n".join([*lines, ""])
+
+
+PAGES = {"settings.md": settings_page, "errors.md": errors_page, "types.md": types_page}
 
 
 def main() -> int:

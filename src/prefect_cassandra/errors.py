@@ -21,6 +21,7 @@ PrefectCassandraError
 │   ├── DataFolderError           the data folder is in use, damaged or of another version
 │   └── ResourceError             too little memory, disk or no usable Java
 ├── DeploymentError           Prefect refused the blocks or deployments of a folder of flows
+├── PartFailedError           one part of a spread load or unload failed as often as it may
 └── PlatformError             something on Kubernetes is missing, failed or does not answer
     ├── ToolError                 docker, kind, kubectl or helm failed; quotes what it said
     └── PlatformTimeoutError      something on Kubernetes was not ready in time
@@ -204,6 +205,13 @@ class DeploymentError(PrefectCassandraError):
     code = "PC550"
     exit_code = 3
     default_hint = "Mend what it names and deploy again; what was done is kept."
+
+
+class PartFailedError(PrefectCassandraError):
+    """A part of work that is spread over flow runs failed as often as it may; names the run."""
+
+    code = "PC560"
+    default_hint = "Run the flow again: parts that are done are not repeated by its own retries."
 
 
 class PlatformError(PrefectCassandraError):

@@ -59,8 +59,8 @@ class DriverSettings(PrefectBaseSettings):
         ge=1,
         le=2048,
         description=(
-            "Requests one load keeps under way. 16 to 64 batches saturate a node; far more only "
-            "fills its queues until it answers Overloaded."
+            "Requests one load may keep under way; fewer while the cluster is busy. 16 to 64 "
+            "batches saturate a node; far more only fill its queues until it answers Overloaded."
         ),
     )
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from prefect_cassandra.driver.config import RetryRules
+from prefect_cassandra.driver.connect import read_page
 from prefect_cassandra.driver.pump import Pump
 from prefect_cassandra.driver.session import Session
 from prefect_cassandra.errors import (
@@ -452,6 +453,57 @@ def test_pump_carries_on_through_cut_connections_and_counts_its_repeats(
     assert report.retries > 0
     assert len(rows(superuser, table)) == 3000
     session.close()
+
+
+def test_pump_sends_less_while_the_server_stalls_and_all_it_may_afterwards(
+    proxy: FaultProxy, through: ClusterConfig, superuser: Session, table: str
+) -> None:
+    session = Session(replace(through, retry=PATIENT, request_timeout=0.5))
+    session.connect()
+    allowed: list[int] = []
+    healers: list[threading.Thread] = []
+
+    def heal() -> None:
+        eventually(lambda: pump.report.allowed <= 4, within=30)
+        proxy.restore()
+
+    def stalled() -> Iterator[Request]:
+        for number, request in enumerate(requests(session, table, 5000)):
+            if number == 1000:
+                proxy.stall()
+                healers.append(in_thread(heal)[0])
+            yield request
+
+    pump = Pump(session, 32, progress=lambda report: allowed.append(report.allowed))
+    report = pump.run(stalled())
+    healers[0].join(30)
+
+    assert report.requests == report.rows == 5000
+    assert report.retries >= 32
+    assert max(allowed[:1000]) == 32, "a healthy server gets all it may"
+    assert min(allowed[900:]) <= 4
+    assert max(allowed[-1000:]) == 32, "and so does one that is well again"
+    assert len(rows(superuser, table)) == 5000
+    session.close()
+
+
+def test_answers_of_a_scan_come_page_by_page_with_the_next_page_under_way(
+    superuser: Session, table: str
+) -> None:
+    Pump(superuser).run(requests(superuser, table, 500))
+    query = superuser.prepare(f"SELECT c FROM {table} WHERE k = ?")
+    request = superuser.single(query, query.check([1]), fetch_size=60)
+    pump = Pump(superuser, 4)
+    seen: list[int] = []
+
+    for answer in pump.answers([request]):
+        page = read_page(answer.future, answer.raw)
+        if page.state is not None:
+            pump.follow(answer.request, page.state)
+        seen += [row["c"] for row in page.rows]
+
+    assert seen == list(range(500))
+    assert pump.report.requests == 9
 
 
 def test_pump_stops_when_told_and_reports_what_is_acknowledged(

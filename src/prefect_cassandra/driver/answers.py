@@ -11,6 +11,8 @@ from prefect_cassandra.driver.cqltype import CqlType, from_driver
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
+    from prefect_cassandra.driver.raw_rows import RawRows
+
 _APPLIED = "[applied]"
 _MILLISECOND = 1000  # microseconds
 Row = dict[str, Any]
@@ -26,6 +28,7 @@ class Page:
         state: Where the next page starts; None on the last.
         schema_agreed: False when nodes still disagreed about the schema after a schema change.
         types: The columns' CQL types.
+        raw: The rows as they came, when they were asked for so; `rows` is empty then.
     """
 
     columns: tuple[str, ...] = ()
@@ -33,6 +36,7 @@ class Page:
     state: bytes | None = None
     schema_agreed: bool = True
     types: tuple[CqlType, ...] = ()
+    raw: RawRows | None = None
 
 
 class Result:

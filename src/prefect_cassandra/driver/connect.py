@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import cassandra
@@ -15,7 +14,9 @@ from cassandra.query import tuple_factory
 from prefect_cassandra.driver.answers import Page, page_of
 from prefect_cassandra.driver.auth import LoginProvider
 from prefect_cassandra.driver.cqltype import from_driver
+from prefect_cassandra.driver.frames import as_frame
 from prefect_cassandra.driver.outcomes import describe, meaning, to_error, unreachable
+from prefect_cassandra.driver.raw_rows import RawRows, keep_raw
 from prefect_cassandra.driver.reactor import (
     DEFAULT_PROFILE,
     Cluster,
@@ -58,27 +59,13 @@ class Link:
         self.cluster = cluster
         self.session = session
         self.pid = os.getpid()
-        self._columns: Any = None
-        self._lock = threading.Lock()
         self._tables: dict[tuple[str, str], tuple[Any, TableInfo]] = {}
 
     def start(self, request: Request, state: bytes | None = None) -> Any:
         """Send one try of `request` and return the driver's future."""
-        session = self.column_session() if request.columns else self.session
-        return session.execute_async(request.statement, timeout=request.timeout, paging_state=state)
-
-    def column_session(self) -> Any:
-        """Return the second session, whose answers are NumPy columns; opened when first needed."""
-        # Imported here because NumPy's parser is patched by it, and most sessions never need it.
-        from prefect_cassandra.driver import numpy_rows  # noqa: PLC0415
-
-        with self._lock:
-            if self._columns is None:
-                session = self.cluster.connect()
-                session.client_protocol_handler = numpy_rows.Handler
-                session.add_request_init_listener(numpy_rows.as_columns)
-                self._columns = session
-            return self._columns
+        return self.session.execute_async(
+            request.statement, timeout=request.timeout, paging_state=state
+        )
 
     def table_metadata(self, keyspace: str, table: str) -> Any:
         """Return the driver's own description of a table; a new object after each change of it."""
@@ -111,8 +98,8 @@ def read_page(future: Any, raw: Any) -> Page:
     names = tuple(answer.column_names or ())
     if not names:
         return Page(schema_agreed=bool(future.is_schema_agreed))
-    if isinstance(raw, Mapping):
-        return Page(names, [dict(raw)], answer.paging_state)  # NumPy columns
+    if isinstance(raw, RawRows):
+        return Page(names, state=answer.paging_state, raw=raw)
     types = tuple(from_driver(kind) for kind in answer.column_types or ())
     rows = page_of(names, answer.column_types, raw)
     return Page(names, rows, answer.paging_state, types=types)
@@ -120,9 +107,8 @@ def read_page(future: Any, raw: Any) -> Page:
 
 def wait_for(future: Any) -> Any:
     """Wait for a future and return what it delivered, which the driver wraps when asked."""
-    answer = future.result()
-    rows = answer.current_rows
-    return rows[0] if rows and isinstance(rows[0], Mapping) else rows
+    rows = future.result().current_rows
+    return rows[0] if rows and isinstance(rows[0], RawRows) else rows
 
 
 def open_link(config: ClusterConfig, clock: Clock) -> Link:
@@ -148,6 +134,8 @@ def open_link(config: ClusterConfig, clock: Clock) -> Link:
         require_one_datacenter(_datacenters(cluster), config.local_datacenter)
         raise _connect_error(error) from error
     session.add_request_init_listener(pin_timestamp)
+    session.add_request_init_listener(keep_raw)
+    session.add_request_init_listener(as_frame)
     return Link(config, cluster, session)
 
 

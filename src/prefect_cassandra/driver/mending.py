@@ -156,7 +156,7 @@ class MendingConnection:
                 return read_page(future, wait_for(future))
             except Exception as error:  # noqa: BLE001 -- judge() raises it again, translated
                 step = self.judge(request, error, attempt, future)
-            self._closed.wait(step.pause)
+            self.pause(step.pause)
             if step.renew and link is not None:
                 self.renew(link)
             attempt += 1
@@ -178,6 +178,10 @@ class MendingConnection:
                 await asyncio.to_thread(self.renew, link)
             attempt += 1
 
+    def pause(self, seconds: float) -> None:
+        """Wait before a repeat; closing the connection ends the wait."""
+        self._closed.wait(seconds)
+
     def ask(self, question: Callable[[Link], Any], cql: str = "") -> Any:
         """Run a blocking call of the driver that changes nothing, with the same repeats and errors.
 
@@ -194,7 +198,7 @@ class MendingConnection:
                 return question(link)
             except Exception as error:  # noqa: BLE001 -- judge() raises it again, translated
                 step = self.judge(request, error, attempt)
-            self._closed.wait(step.pause)
+            self.pause(step.pause)
             if step.renew:
                 self.renew(link)
             attempt += 1

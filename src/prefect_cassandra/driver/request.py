@@ -25,7 +25,6 @@ class Request:
         rows: Rows it carries, for counts.
         keep: What must live as long as the request: the server may ask for a batch's prepared
             statement again, and the driver holds those only weakly.
-        columns: Whether the answer is wanted as NumPy columns.
         unclear: Whether some try of this write may have been applied, whatever later ones said.
     """
 
@@ -37,7 +36,6 @@ class Request:
     text: str = ""
     rows: int = 1
     keep: Any = field(default=None, repr=False)
-    columns: bool = False
     unclear: bool = field(default=False, init=False)
 
     @property

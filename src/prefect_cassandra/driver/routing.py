@@ -5,10 +5,15 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
+from cassandra.metadata import Murmur3Token
 from cassandra.policies import DCAwareRoundRobinPolicy, HostDistance, TokenAwarePolicy
 
+from prefect_cassandra.errors import ConfigurationError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from prefect_cassandra.driver.session import Session
 
 
 class ReplicaRouting(TokenAwarePolicy):  # type: ignore[misc]  # the driver has no types
@@ -45,16 +50,50 @@ class ReplicaRouting(TokenAwarePolicy):  # type: ignore[misc]  # the driver has 
 
     def _hosts(self, working_keyspace: str | None, query: Any) -> Iterator[Any]:
         keyspace = getattr(query, "keyspace", None) or working_keyspace
-        key = query.routing_key if query is not None else None
-        near: list[Any] = []
-        if key is not None and keyspace is not None:
-            replicas = self._cluster_metadata.get_replicas(keyspace, key)
-            near = [host for host in replicas if self._is_near(host)]
-            random.shuffle(near)
+        near = [host for host in self._replicas(keyspace, query) if self._is_near(host)]
+        random.shuffle(near)
         yield from near
         for host in self._child_policy.make_query_plan(keyspace, query):
             if host not in near and self.distance(host) != HostDistance.IGNORED:
                 yield host
 
+    def _replicas(self, keyspace: str | None, query: Any) -> Iterable[Any]:
+        """Return the nodes that hold what a request is about; none when it does not say."""
+        if query is None or keyspace is None:
+            return ()
+        token = getattr(query, "scan_token", None)
+        if token is not None:
+            # A read of a token range names no key, so that the driver knows no replica for it.
+            token_map = self._cluster_metadata.token_map
+            return token_map.get_replicas(keyspace, Murmur3Token(token)) if token_map else ()
+        key = query.routing_key
+        return () if key is None else self._cluster_metadata.get_replicas(keyspace, key)
+
     def _is_near(self, host: Any) -> bool:
         return bool(host.is_up) and bool(self.distance(host) == HostDistance.LOCAL)
+
+
+def token_owners(session: Session, keyspace: str) -> dict[int, tuple[str, ...]]:
+    """Return the tokens of the ring and, for each, the addresses of the nodes that hold its rows.
+
+    A token ends the range of rows it stands for. Empty when the driver knows no ring yet: where a
+    scan is cut is a matter of speed only.
+
+    Raises:
+        ConfigurationError: The cluster's partitioner is not Murmur3Partitioner.
+    """
+    metadata = session.link().cluster.metadata
+    token_map = metadata.token_map
+    if token_map is None:
+        return {}
+    if token_map.token_class is not Murmur3Token:
+        raise ConfigurationError(
+            f"The cluster is partitioned by {metadata.partitioner}, and scans cut the ring of "
+            "Murmur3Partitioner only.",
+            hint="Query the table by its partition keys instead.",
+        )
+    return {
+        int(token.value): tuple(sorted(host.address for host in nodes))
+        for token in token_map.ring
+        for nodes in (token_map.get_replicas(keyspace, token),)
+    }

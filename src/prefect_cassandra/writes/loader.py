@@ -11,28 +11,41 @@ import threading
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from prefect_cassandra.driver.encoded import encoded_request, value_encoder
+import numpy as np
+
+from prefect_cassandra.driver.encoded import (
+    NULL,
+    UNSET,
+    Cells,
+    encode_rows,
+    statement_head,
+    value_encoder,
+)
+from prefect_cassandra.driver.frames import frame_request, replica_groups, routing_key
 from prefect_cassandra.driver.identifiers import qualified
-from prefect_cassandra.driver.pump import Pump
+from prefect_cassandra.driver.pump import Pump, PumpReport
 from prefect_cassandra.driver.threads import in_thread
-from prefect_cassandra.driver.types import UNSET
 from prefect_cassandra.errors import ConfigurationError, DataError, PrefectCassandraError
-from prefect_cassandra.writes.batching import batches, fold_duplicates
+from prefect_cassandra.writes.batching import Arranged, arrange, by_group, cuts, shared
+from prefect_cassandra.writes.limits import BatchLimits, server_limits
 from prefect_cassandra.writes.plan import Plan, make_plan
+from prefect_cassandra.writes.problems import problems
 from prefect_cassandra.writes.report import LoadReport, Reject
-from prefect_cassandra.writes.sources import Chunk, Part, parts
-from prefect_cassandra.writes.wire import Encoded, encode
+from prefect_cassandra.writes.sources import Chunk, Part, Source, parts
+from prefect_cassandra.writes.wire import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
+    from prefect_cassandra.driver.encoded import ValueEncoder
     from prefect_cassandra.driver.prepared import Prepared
-    from prefect_cassandra.driver.pump import PumpReport
     from prefect_cassandra.driver.request import Request
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.driver.tables import TableInfo
+    from prefect_cassandra.writes.batching import Places
+    from prefect_cassandra.writes.report import RejectSink
 
 Mode = Literal["unset", "null"]
 OnError = Literal["fail", "reject"]
@@ -52,6 +65,8 @@ class LoadOptions:
         on_error: What a row that cannot be written does: `fail` stops the load before anything of
             its chunk is sent, `reject` leaves the row out, counts and names it.
         reject_limit: Most rows that may be rejected; one more stops the load. None is no limit.
+        reject_sink: What keeps the rejected rows, such as a file.
+        dry_run: Match, check and encode everything, and send nothing.
 
     Raises:
         ConfigurationError: A value is none of the allowed ones.
@@ -62,6 +77,8 @@ class LoadOptions:
     in_flight: int = 32
     on_error: OnError = "fail"
     reject_limit: int | None = 10_000
+    reject_sink: RejectSink | None = None
+    dry_run: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in (("mode", ("unset", "null")), ("on_error", ("fail", "reject"))):
@@ -81,6 +98,7 @@ def load(  # noqa: PLR0913 -- where, what and how, and two ways to follow it
     *,
     keyspace: str | None = None,
     progress: Callable[[LoadReport], None] | None = None,
+    progress_every: float = _PROGRESS_SECONDS,
     cancelled: threading.Event | None = None,
 ) -> LoadReport:
     """Write every row of `data` into a table and say what was done.
@@ -91,7 +109,8 @@ def load(  # noqa: PLR0913 -- where, what and how, and two ways to follow it
         data: What `sources.parts` can take apart.
         options: How to load.
         keyspace: Keyspace of a table named without one.
-        progress: Called with the report so far, about every five seconds, on the sending thread.
+        progress: Called with the report so far, now and then, on the sending thread.
+        progress_every: Seconds between two such calls.
         cancelled: Set it, from any thread, to stop sending; the report says how far it came.
 
     Raises:
@@ -101,7 +120,9 @@ def load(  # noqa: PLR0913 -- where, what and how, and two ways to follow it
     """
     options = options or LoadOptions()
     run = _Load(session, session.table(*qualified(table, keyspace)), options)
-    tell = _throttled(progress, run) if progress is not None else None
+    tell = _throttled(progress, run, progress_every) if progress is not None else None
+    if options.dry_run:
+        return run.report(_unsent(run.requests(data), cancelled, tell))
     pump = Pump(session, options.in_flight, cancelled=cancelled, progress=tell)
     try:
         pump.run(run.requests(data))
@@ -119,6 +140,7 @@ async def aload(  # noqa: PLR0913 -- the parameters of load()
     *,
     keyspace: str | None = None,
     progress: Callable[[LoadReport], None] | None = None,
+    progress_every: float = _PROGRESS_SECONDS,
 ) -> LoadReport:
     """Do what `load` does in a thread of its own; cancelling the task stops the load.
 
@@ -133,19 +155,39 @@ async def aload(  # noqa: PLR0913 -- the parameters of load()
         options,
         keyspace=keyspace,
         progress=progress,
+        progress_every=progress_every,
         cancelled=cancelled,
     )
     return await in_thread(work, cancelled.set)
 
 
-def _throttled(progress: Callable[[LoadReport], None], run: _Load) -> Callable[[PumpReport], None]:
-    """Pass a report on about every five seconds; there is one for each request."""
-    due = time.monotonic() + _PROGRESS_SECONDS
+def _unsent(
+    requests: Iterable[Request],
+    cancelled: threading.Event | None,
+    tell: Callable[[PumpReport], None] | None,
+) -> PumpReport:
+    """Make every request, send none, and report as if they had been sent."""
+    started = time.monotonic()
+    count = rows = 0
+    for request in requests:
+        count, rows = count + 1, rows + request.rows
+        if tell is not None:
+            tell(PumpReport(count, rows, seconds=time.monotonic() - started))
+        if cancelled is not None and cancelled.is_set():
+            return PumpReport(count, rows, seconds=time.monotonic() - started, cancelled=True)
+    return PumpReport(count, rows, seconds=time.monotonic() - started)
+
+
+def _throttled(
+    progress: Callable[[LoadReport], None], run: _Load, every: float
+) -> Callable[[PumpReport], None]:
+    """Pass a report on every so many seconds; there is one for each request."""
+    due = time.monotonic() + every
 
     def tell(sent: PumpReport) -> None:
         nonlocal due
         if time.monotonic() >= due:
-            due = time.monotonic() + _PROGRESS_SECONDS
+            due = time.monotonic() + every
             progress(run.report(sent))
 
     return tell
@@ -157,7 +199,9 @@ class _Target:
 
     plan: Plan
     prepared: Prepared
-    encoders: tuple[Callable[[Any], bytes], ...]
+    encoders: tuple[ValueEncoder, ...]
+    head: bytes
+    static: tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -170,7 +214,16 @@ class _Load:
     merged: int = 0
     rejected: int = 0
     rejects: list[Reject] = field(default_factory=list)
+    bytes: int = 0
     _targets: dict[tuple[object, ...], _Target] = field(default_factory=dict)
+    _limits: BatchLimits | None = None
+
+    @property
+    def limits(self) -> BatchLimits:
+        """How large requests may be; the server is asked once."""
+        if self._limits is None:
+            self._limits = server_limits(self.session)
+        return self._limits
 
     def report(self, sent: PumpReport) -> LoadReport:
         """Return what was done so far."""
@@ -183,13 +236,17 @@ class _Load:
             requests=sent.requests,
             retries=sent.retries,
             seconds=sent.seconds,
+            bytes=self.bytes,
             cancelled=sent.cancelled,
+            dry_run=self.options.dry_run,
         )
 
     def requests(self, data: object) -> Iterator[Request]:
         """Yield the requests of the whole input, chunk by chunk."""
-        pieces: Iterator[Part] = parts(data)
-        if isinstance(data, list | tuple):
+        pieces: Iterator[Part] = parts(data, self.table)
+        # Files are larger than memory; they show their columns first by themselves.
+        streams = isinstance(data, list | tuple) and any(isinstance(one, Source) for one in data)
+        if isinstance(data, list | tuple) and not streams:
             # All in memory: every part is matched with the table before the first row is sent.
             known = [part for part in pieces if part.types or part.size]
             for part in known:
@@ -211,7 +268,10 @@ class _Load:
             plan = make_plan(part, self.table)
             prepared = self.session.prepare(plan.insert)
             encoders = tuple(value_encoder(prepared, n) for n in range(len(plan.columns)))
-            self._targets[shape] = _Target(plan, prepared, encoders)
+            columns = enumerate(plan.columns)
+            static = tuple(place for place, column in columns if column.kind == "static")
+            head = statement_head(prepared)
+            self._targets[shape] = _Target(plan, prepared, encoders, head, static)
         return self._targets[shape]
 
     def _chunk(self, chunk: Chunk, target: _Target) -> Iterator[Request]:
@@ -219,41 +279,54 @@ class _Load:
         encoded = [
             encode(
                 chunk.columns[column.name],
-                column.cql_type,
                 encoder,
                 nan_is_missing=chunk.nan_is_missing,
             )
             for column, encoder in zip(plan.columns, target.encoders, strict=True)
         ]
-        columns = [column.values for column in encoded]
-        bad = _problems(plan, encoded)
+        columns = [column.cells for column in encoded]
+        bad = problems(plan, encoded, self.limits.row_bytes) | chunk.unreadable()
         if bad:
-            self._refuse(bad, chunk.positions)
-            keep = [row for row in range(chunk.size) if row not in bad]
-            columns = [[column[row] for row in keep] for column in columns]
-        unset = self.options.mode == "unset"
-        columns, folded = fold_duplicates(columns, plan.key, keep_earlier=unset)
-        self.merged += folded
-        if unset:
-            columns = [
-                [UNSET if value is None else value for value in column]
-                if None in column
-                else column
-                for column in columns
-            ]
-        widest = sum(column.widest for column in encoded)
-        for rows in batches(columns, plan.partition, widest):
-            yield encoded_request(
-                self.session, target.prepared, rows, consistency=self.options.consistency
+            self._refuse(bad, chunk)
+            good = np.delete(np.arange(chunk.size), list(bad))
+            columns = [column.take(good) for column in columns]
+        yield from self._requests(columns, target)
+
+    def _requests(self, columns: list[Cells], target: _Target) -> Iterator[Request]:
+        """Yield the requests that write one chunk of good rows."""
+        plan, unset = target.plan, self.options.mode == "unset"
+        found = arrange(columns, plan.partition, plan.key, target.static, keep_earlier=unset)
+        self.merged += found.merged
+        groups = None
+        if shared(found.partitions, self.limits):
+            found, groups = self._by_replicas(found, plan)
+        rows = encode_rows(target.head, found.columns, UNSET if unset else NULL)
+        for first, stop in cuts(rows, found.partitions, self.limits, groups):
+            body = rows.body(first, stop)
+            self.bytes += len(body)
+            yield frame_request(
+                self.session,
+                target.prepared,
+                body,
+                stop - first,
+                _key(found, plan, first),
+                self.options.consistency,
             )
 
-    def _refuse(self, bad: dict[int, tuple[str, str]], positions: Sequence[int]) -> None:
+    def _by_replicas(self, found: Arranged, plan: Plan) -> tuple[Arranged, Places]:
+        """Bring partitions of the same nodes together."""
+        firsts = np.flatnonzero(np.diff(found.partitions, prepend=-1)).tolist()
+        key = partial(_key, found, plan)
+        groups = replica_groups(self.session, plan.keyspace, key, firsts)
+        return by_group(found, np.array(groups, np.int64))
+
+    def _refuse(self, bad: dict[int, tuple[str, str]], chunk: Chunk) -> None:
         """Count and name rejected rows, or raise when rows must not be rejected.
 
         Raises:
             DataError: `on_error` is `fail`, or more rows were rejected than the limit allows.
         """
-        named = sorted((Reject(positions[row], *why) for row, why in bad.items()), key=_row)
+        named = sorted((chunk.reject(row, *why) for row, why in bad.items()), key=_row)
         if self.options.on_error == "fail":
             others = f" (and {len(bad) - 1:,} more rows of this chunk)" if len(bad) > 1 else ""
             raise DataError(
@@ -261,6 +334,8 @@ class _Load:
                 hint="Nothing of this chunk was sent. Mend the data, or load with "
                 "on_error='reject' to leave such rows out, counted and named.",
             )
+        if self.options.reject_sink is not None:
+            self.options.reject_sink.take(named, chunk)
         self.rejected += len(bad)
         self.rejects += named[: max(0, _REJECTS_NAMED - len(self.rejects))]
         limit = self.options.reject_limit
@@ -272,25 +347,10 @@ class _Load:
             )
 
 
+def _key(found: Arranged, plan: Plan, row: int) -> bytes:
+    """Return the partition key of a row as the ring hashes it."""
+    return routing_key([column.value(row) or b"" for column in found.columns[: plan.partition]])
+
+
 def _row(reject: Reject) -> int:
     return reject.row
-
-
-def _problems(plan: Plan, encoded: list[Encoded]) -> dict[int, tuple[str, str]]:
-    """Return column and reason of the first problem of each row of the chunk that has one."""
-    found: dict[int, tuple[str, str]] = {}
-    for place, (column, ready) in enumerate(zip(plan.columns, encoded, strict=True)):
-        for problem in ready.problems:
-            found.setdefault(problem.row, (column.name, problem.reason))
-        refused: dict[bytes | None, str] = {}
-        if place < plan.key:
-            refused[None] = "a key column needs a value"
-        if plan.partition == 1 and place == 0:
-            # The server refuses it ("Key may not be empty"), and with it the whole request.
-            refused[b""] = "a partition key must not be empty"
-        for value, reason in refused.items():
-            if value in ready.values:
-                for row, one in enumerate(ready.values):
-                    if one == value:
-                        found.setdefault(row, (column.name, reason))
-    return found

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from prefect_cassandra.writes.sources import Chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,17 +16,29 @@ class Reject:
     """One row that was not written.
 
     Attributes:
-        row: Position in the input, counted from 0 as `DataFrame.iloc` and `Table.slice` do.
-        column: Name of the column at fault.
+        row: Position in the input, or in its file, counted from 0 as `DataFrame.iloc` and
+            `Table.slice` do; the header of a file is no row.
+        column: Name of the column at fault; empty when it is the row as a whole.
         reason: What is wrong with the value.
+        file: The file that the row comes from, if any.
     """
 
     row: int
     column: str
     reason: str
+    file: str = ""
 
     def __str__(self) -> str:
-        return f"row {self.row}, column {self.column}: {self.reason}"
+        place = f"{self.file}, row {self.row}" if self.file else f"row {self.row}"
+        place = f"{place}, column {self.column}" if self.column else place
+        return f"{place}: {self.reason}"
+
+
+class RejectSink(Protocol):
+    """Something that keeps the rows a load leaves out."""
+
+    def take(self, rejects: Sequence[Reject], chunk: Chunk) -> None:
+        """Keep the rejected rows of one chunk; called before the rest of it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +47,18 @@ class LoadReport:
 
     Attributes:
         table: `keyspace.table`.
-        rows: Rows written and acknowledged.
+        rows: Rows written and acknowledged; in a dry run those that would have been sent.
         merged: Rows whose primary key came again in the same chunk and were folded into the later
             row, so that the later value wins.
         rejected: Rows that were not written.
         rejects: The first of the rejected rows, named; `rejected` counts them all.
-        requests: Requests sent; one carries up to 50 rows of a partition.
+        requests: Requests acknowledged; one carries up to 500 rows of a partition, or a few small
+            partitions of the same nodes.
         retries: Requests sent again after an error that a repeat can mend.
         seconds: Wall time.
+        bytes: Bytes of the encoded rows that were handed over for sending.
         cancelled: Whether it was stopped from outside, before the end of the input.
+        dry_run: Whether everything was checked and encoded, and nothing sent.
     """
 
     table: str
@@ -48,7 +69,9 @@ class LoadReport:
     requests: int = 0
     retries: int = 0
     seconds: float = 0.0
+    bytes: int = 0
     cancelled: bool = False
+    dry_run: bool = False
 
     @property
     def rows_per_second(self) -> float:

@@ -1,8 +1,8 @@
 """What people hand to a load, cut into chunks of columns.
 
 Arrow tables, batches and readers, pandas frames, lists of dicts, anything that speaks the Arrow C
-stream protocol (polars, DuckDB), and iterables of any of these. A chunk's column is an Arrow array
-where Arrow has a type for it, else a plain list of Python values.
+stream protocol (polars, DuckDB), files, and iterables of any of these. A chunk's column is an Arrow
+array where Arrow has a type for it, else a plain list of Python values.
 
 pandas has one mark for "missing" in float columns, NaN. So in data from pandas NaN is a missing
 value; in Arrow data only null is, and NaN is a number like any other.
@@ -13,23 +13,58 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from prefect_cassandra.errors import DataError
+from prefect_cassandra.writes.report import Reject
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from prefect_cassandra.driver.tables import TableInfo
 
 Column: TypeAlias = pa.Array | list[Any]
 
 CHUNK_ROWS = 5_000
 WINDOW_ROWS = 100_000
+WINDOW_BYTES = 32 << 20
+# Runs of rows of one key that are this long fill a request well enough as they are.
+_LONG_RUN = 100
+_SCATTERED = 1.25
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Something that takes itself apart, such as files, which are typed by the target table."""
+
+    def parts(self, table: TableInfo) -> Iterator[Part]:
+        """Yield the input part by part; a part without rows only shows which columns come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the rows of a part were read from, and what was written there.
+
+    Attributes:
+        file: Name of the file.
+        rows: Row numbers in the file, counted from 0 without the header.
+        cells: The text of each cell by the file's own column name, where the file holds text.
+        lines: The text of the whole row instead, where it does not fall into cells.
+        unreadable: Column and reason by row number of the rows that cannot be read. Their values
+            are missing, so they must be left out.
+    """
+
+    file: str
+    rows: Sequence[int]
+    cells: Mapping[str, pa.Array] = field(default_factory=dict)
+    lines: Sequence[str] | None = None
+    unreadable: Mapping[int, tuple[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +72,42 @@ class Chunk:
     """Some rows of the input, by column.
 
     Attributes:
-        positions: Where in the whole input each row is, counted from 0.
+        positions: Where in the whole input, or in its file, each row is, counted from 0.
         columns: Arrow array or list of Python values by column name.
         nan_is_missing: Whether NaN marks a missing value, as in pandas.
+        origin: The file that the rows come from.
     """
 
     positions: Sequence[int]
     columns: dict[str, Column]
     nan_is_missing: bool = False
+    origin: Origin | None = None
 
     @property
     def size(self) -> int:
         """Number of rows."""
         return len(self.positions)
 
-    def take(self, rows: pa.Array) -> Chunk:
-        """Return the rows at these places of the chunk, in this order."""
-        places: list[int] = rows.to_pylist()
-        columns: dict[str, Column] = {
-            name: [column[place] for place in places]
-            if isinstance(column, list)
-            else column.take(rows)
-            for name, column in self.columns.items()
+    @property
+    def nbytes(self) -> int:
+        """Bytes in the Arrow columns."""
+        return sum(array.nbytes for array in self.columns.values() if isinstance(array, pa.Array))
+
+    def unreadable(self) -> dict[int, tuple[str, str]]:
+        """Return column and reason of the rows that could not be read, by place in the chunk."""
+        if self.origin is None or not self.origin.unreadable:
+            return {}
+        found = self.origin.unreadable
+        return {
+            place: found[position]
+            for place, position in enumerate(self.positions)
+            if position in found
         }
-        return Chunk([self.positions[place] for place in places], columns, self.nan_is_missing)
+
+    def reject(self, place: int, column: str, reason: str) -> Reject:
+        """Name the row at a place of the chunk as one that cannot be written."""
+        file = self.origin.file if self.origin is not None else ""
+        return Reject(self.positions[place], column, reason, file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,47 +132,60 @@ class Part:
     def chunks(
         self, first_row: int, group_by: Sequence[str] = (), rows: int = CHUNK_ROWS
     ) -> Iterator[Chunk]:
-        """Cut the part into chunks of at most `rows` rows.
+        """Cut the part into chunks of at most `rows` rows, or larger ones of scattered rows.
 
         Args:
             first_row: Position of the part's first row in the whole input.
-            group_by: Columns whose equal rows should come together, so that they can share a
-                request. It is done for 100,000 rows at a time; equal rows keep their order.
-            rows: Most rows in a chunk.
+            group_by: Columns whose equal rows are worth bringing together, so that they can share
+                a request. Where they are scattered a chunk has up to 100,000 rows, or 32 MiB.
+            rows: Most rows in a chunk otherwise.
         """
-        window = rows if self.size <= rows or not group_by else max(rows, WINDOW_ROWS)
-        for start in range(0, self.size, window):
-            stop = min(start + window, self.size)
-            order = None
-            if window > rows:
-                order = _grouped(self.cut(first_row + start, start, stop), group_by)
-            if order is not None:
-                chunk, places = order
-                for place in range(0, len(places), rows):
-                    yield chunk.take(places.slice(place, rows))
-                continue
+        start = 0
+        while start < self.size:
+            stop = min(start + rows, self.size)
+            if group_by and self.size > rows:
+                wide = min(start + WINDOW_ROWS, self.size)
+                chunk = self.cut(first_row + start, start, wide)
+                share = min(1.0, WINDOW_BYTES / max(1, chunk.nbytes))
+                stop = max(stop, start + int(chunk.size * share))
+                if _scattered(chunk, group_by):
+                    yield self.cut(first_row + start, start, stop)
+                    start = stop
+                    continue
             for first in range(start, stop, rows):
                 yield self.cut(first_row + first, first, min(first + rows, stop))
+            start = stop
 
 
-def _grouped(chunk: Chunk, names: Sequence[str]) -> tuple[Chunk, pa.Array] | None:
-    """Return the order that brings equal rows together; None when Arrow cannot tell."""
-    keys: dict[str, pa.Array] = {}
+def _scattered(chunk: Chunk, names: Sequence[str]) -> bool:
+    """Tell whether equal rows are so far apart that many more of them could come together."""
+    keys: list[pa.Array] = []
     for name in names:
         column = chunk.columns[name]
         if isinstance(column, list):
-            return None
-        keys[name] = column.storage if isinstance(column, pa.ExtensionArray) else column
+            return False
+        keys.append(column.storage if isinstance(column, pa.ExtensionArray) else column)
     try:
-        # Arrow's sort is stable, so rows of one key stay in input order.
-        places = pc.sort_indices(pa.table(keys), sort_keys=[(n, "ascending") for n in keys])
+        changes = np.zeros(chunk.size - 1, bool)
+        for key in keys:
+            unequal = pc.not_equal(key.slice(1), key.slice(0, chunk.size - 1))
+            changes |= unequal.fill_null(True).to_numpy(zero_copy_only=False)  # noqa: FBT003 -- a value
+        heads = pa.array(np.concatenate(([0], np.flatnonzero(changes) + 1)))
+        if len(heads) * _LONG_RUN <= chunk.size:
+            return False
+        first = pa.table([key.take(heads) for key in keys], names=list(names))
+        different = first.group_by(list(names)).aggregate([]).num_rows
     except pa.ArrowNotImplementedError:
-        return None  # a type without an order
-    return chunk, places
+        return False  # a type that Arrow cannot compare
+    return bool(len(heads) > _SCATTERED * different)
 
 
-def parts(data: object) -> Iterator[Part]:
+def parts(data: object, table: TableInfo | None = None) -> Iterator[Part]:
     """Take the input apart without copying it.
+
+    Args:
+        data: The input.
+        table: The target, which a `Source` needs to know.
 
     Raises:
         DataError: `data` is nothing a load can read, or a part names a column twice.
@@ -133,24 +193,27 @@ def parts(data: object) -> Iterator[Part]:
     whole = _part(data)
     if whole is not None:
         yield whole
+    elif isinstance(data, Source) and table is not None:
+        yield from data.parts(table)
     elif callable(data):
-        yield from parts(data())
+        yield from parts(data(), table)
     elif hasattr(data, "__arrow_c_stream__"):
-        yield from map(_arrow_part, pa.RecordBatchReader.from_stream(data))
+        yield from map(arrow_part, pa.RecordBatchReader.from_stream(data))
     elif isinstance(data, Iterable) and not isinstance(data, str | bytes | Mapping):
         for item in data:
-            yield from parts(item)
+            yield from parts(item, table)
     else:
         raise DataError(
             f"cannot load rows from {type(data).__name__}",
-            hint="Give a pyarrow table, a pandas frame, a list of dicts, or an iterator of these.",
+            hint="Give a pyarrow table, a pandas frame, a list of dicts, Files, or an iterator of "
+            "these.",
         )
 
 
 def _part(data: object) -> Part | None:
     """Return the part that `data` is as a whole, or None when it has to be iterated."""
     if isinstance(data, pa.Table | pa.RecordBatch):
-        return _arrow_part(data)
+        return arrow_part(data)
     # Never import pandas for this: somebody who holds a frame has imported it already.
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(data, pandas.DataFrame):
@@ -160,13 +223,25 @@ def _part(data: object) -> Part | None:
     return None
 
 
-def _arrow_part(table: pa.Table | pa.RecordBatch) -> Part:
+def arrow_part(table: pa.Table | pa.RecordBatch, origin: Origin | None = None) -> Part:
+    """Return a part of Arrow columns.
+
+    Args:
+        table: The columns.
+        origin: The file that they come from; its row numbers are then those of the rows.
+
+    Raises:
+        DataError: A column is named twice.
+    """
     _refuse_repeats(table.schema.names)
 
     def cut(first_row: int, start: int, stop: int) -> Chunk:
         rows = table.slice(start, stop - start)
         columns = {n: _one_array(rows.column(n)) for n in table.schema.names}
-        return Chunk(range(first_row, first_row + stop - start), columns)
+        positions: Sequence[int] = range(first_row, first_row + stop - start)
+        if origin is not None:
+            positions = origin.rows[start:stop]
+        return Chunk(positions, columns, origin=origin)
 
     types = dict(zip(table.schema.names, table.schema.types, strict=True))
     return Part({n: _plain_type(t) for n, t in types.items()}, table.num_rows, cut)

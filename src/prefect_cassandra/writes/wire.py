@@ -1,14 +1,16 @@
-"""Columns of values into the bytes that CQL sends for them, whole columns at a time.
+"""Columns of values checked and encoded as CQL sends them, whole columns at a time.
 
 The native protocol (v5 specification, section 6) sends numbers big-endian, a timestamp as signed
 milliseconds, a date as unsigned days with 1970-01-01 at 2^31, a time as nanoseconds of the day. For
-these, numpy writes a column in one stroke: about 30 ns per value where binding takes 700. All other
-types go value by value through the driver room.
+these, text, bytes, UUIDs and vectors no value is looked at by itself. The remaining types go value
+by value through the driver room.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +18,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from prefect_cassandra.driver.arrow_types import SCALARS, is_binary, is_text, is_uuid
+from prefect_cassandra.driver.encoded import Cells, FixedCells, VariedCells
 from prefect_cassandra.driver.types import Duration
 from prefect_cassandra.errors import DataError
+from prefect_cassandra.writes.nested import encode_nested
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from prefect_cassandra.driver.encoded import ValueEncoder
 
 _INTEGERS = {"tinyint": ">i1", "smallint": ">i2", "int": ">i4", "bigint": ">i8"}
 _FLOATS = {"float": ">f4", "double": ">f8"}
@@ -32,6 +41,8 @@ _DATE_OFFSET = 2**31
 _TIMESTAMP_RANGE = (-62_135_596_800_000, 253_402_300_799_999)
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _MAX_SHOWN = 40
+_VERSION_1 = 0x10
+_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 # Lists of exactly these Python types become Arrow arrays without loss.
 _LIST_TYPES = {
     bool: pa.bool_(),
@@ -55,50 +66,12 @@ class Encoded:
     """A column ready to send.
 
     Attributes:
-        values: Bytes per row, None where the value is missing or a problem.
-        widest: Length of the longest value.
+        cells: A value per row, missing where it is null or a problem.
         problems: The values that cannot be sent.
     """
 
-    values: list[bytes | None]
-    widest: int
+    cells: Cells
     problems: list[Problem]
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind))
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(
-        pt.is_binary(kind)
-        or pt.is_large_binary(kind)
-        or pt.is_binary_view(kind)
-        or pt.is_fixed_size_binary(kind)
-    )
-
-
-def _is_uuid(kind: pa.DataType) -> bool:
-    storage = getattr(kind, "storage_type", kind)
-    return bool(pt.is_fixed_size_binary(storage) and storage.byte_width == 16)  # noqa: PLR2004 -- RFC 9562
-
-
-_ACCEPTS: dict[str, Callable[[pa.DataType], bool]] = {
-    **dict.fromkeys(_INTEGERS, pt.is_integer),
-    **dict.fromkeys(_FLOATS, lambda kind: pt.is_floating(kind) or pt.is_integer(kind)),
-    **dict.fromkeys(_TEXTS, _is_text),
-    "varint": lambda kind: pt.is_integer(kind) or pt.is_decimal(kind),
-    "decimal": lambda kind: pt.is_decimal(kind) or pt.is_integer(kind),
-    "boolean": pt.is_boolean,
-    "blob": _is_bytes,
-    "timestamp": pt.is_timestamp,
-    "date": pt.is_date,
-    "time": pt.is_time,
-    "uuid": lambda kind: _is_uuid(kind) or _is_text(kind),
-    "timeuuid": lambda kind: _is_uuid(kind) or _is_text(kind),
-    "inet": _is_text,
-    "duration": pt.is_interval,
-}
 
 
 def mismatch(kind: pa.DataType, cql_type: str, *, nan_is_missing: bool = False) -> str | None:
@@ -110,33 +83,40 @@ def mismatch(kind: pa.DataType, cql_type: str, *, nan_is_missing: bool = False) 
     if cql_type in _INTEGERS and pt.is_floating(kind):
         # pandas turns whole numbers with gaps into floats; elsewhere a float here is a mistake.
         return None if nan_is_missing else f"{kind} values; cast them to whole numbers first"
-    accepts = _ACCEPTS.get(cql_type)
-    return f"{kind} values" if accepts is not None and not accepts(kind) else None
+    known = SCALARS.get("text" if cql_type == "varchar" else cql_type)
+    return f"{kind} values" if known is not None and not known.accepts(kind) else None
 
 
 def encode(
-    column: pa.Array | list[Any],
-    cql_type: str,
-    encode_value: Callable[[Any], bytes],
-    *,
-    nan_is_missing: bool = False,
+    column: pa.Array | list[Any], encoder: ValueEncoder, *, nan_is_missing: bool = False
 ) -> Encoded:
     """Encode one column of a chunk.
 
     Args:
         column: Arrow array or Python values.
-        cql_type: The target's type, e.g. `bigint` or `frozen<list<int>>`.
-        encode_value: Checks and encodes one Python value; raises `DataError` when it does not fit.
+        encoder: Knows the target's type, and checks and encodes what must go value by value.
         nan_is_missing: Whether NaN counts as a missing value.
     """
     if isinstance(column, list):
         column = _as_array(column)
     if isinstance(column, list):
-        return _one_by_one(column, encode_value)
+        return _one_by_one(column, encoder)
     if nan_is_missing and pt.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+    cql_type = encoder.kind.name
     encoded = _whole_column(column, cql_type, nan_is_missing=nan_is_missing)
-    return encoded or _one_by_one(_python_values(column, cql_type), encode_value)
+    if encoded is None:
+        nested = encode_nested(column, encoder, _elements)
+        if nested is not None:
+            cells, problems = nested
+            encoded = Encoded(cells, [Problem(*one) for one in sorted(problems.items())])
+    return encoded or _one_by_one(_python_values(column, cql_type), encoder)
+
+
+def _elements(column: pa.Array, encoder: ValueEncoder) -> tuple[Cells, dict[int, str]]:
+    """Encode a column of elements of another."""
+    encoded = encode(column, encoder)
+    return encoded.cells, {problem.row: problem.reason for problem in encoded.problems}
 
 
 def _as_array(values: list[Any]) -> pa.Array | list[Any]:
@@ -153,20 +133,54 @@ def _as_array(values: list[Any]) -> pa.Array | list[Any]:
 
 def _python_values(column: pa.Array, cql_type: str) -> list[Any]:
     """Return a column's values in the form that the driver room's checks take."""
-    if pt.is_fixed_size_binary(column.type) and _is_uuid(column.type):
+    if pt.is_fixed_size_binary(column.type) and is_uuid(column.type):
         return list(pa.ExtensionArray.from_storage(pa.uuid(), column).to_pylist())
     values: list[Any] = column.to_pylist(maps_as_pydicts="strict")
-    if pt.is_interval(column.type):
-        return [None if value is None else Duration(*value) for value in values]
-    if cql_type == "varint" and pt.is_decimal(column.type):
-        return [
-            int(value) if value is not None and value == value.to_integral_value() else value
-            for value in values
-        ]
-    return values
+    make = _MADE_OF.get((cql_type, _form(column.type)))
+    return values if make is None else [None if one is None else make(one) for one in values]
 
 
-def _one_by_one(values: list[Any], encode_value: Callable[[Any], bytes]) -> Encoded:
+def _form(kind: pa.DataType) -> str:
+    """Return which of the forms in `_MADE_OF` an Arrow type has."""
+    if pt.is_decimal(kind):
+        return "decimal"
+    if is_text(kind):
+        return "text"
+    return "struct" if pt.is_struct(kind) else "interval" if pt.is_interval(kind) else ""
+
+
+def _whole(value: Decimal) -> int | Decimal:
+    return int(value) if value == value.to_integral_value() else value
+
+
+def _integer(text: str) -> int | str:
+    return int(text) if _INTEGER.fullmatch(text) else text
+
+
+def _decimal(text: str) -> Decimal | str:
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        return text
+
+
+def _from_parts(parts: dict[str, int]) -> Duration | dict[str, int]:
+    if None in parts.values():
+        return parts
+    return Duration(parts["months"], parts["days"], parts["nanoseconds"])
+
+
+# What Arrow's Python values are turned into first; what cannot be is left for the check to refuse.
+_MADE_OF: dict[tuple[str, str], Callable[[Any], Any]] = {
+    ("duration", "interval"): lambda parts: Duration(*parts),
+    ("duration", "struct"): _from_parts,
+    ("varint", "decimal"): _whole,
+    ("varint", "text"): _integer,
+    ("decimal", "text"): _decimal,
+}
+
+
+def _one_by_one(values: list[Any], encoder: ValueEncoder) -> Encoded:
     encoded: list[bytes | None] = []
     problems: list[Problem] = []
     for row, value in enumerate(values):
@@ -174,26 +188,25 @@ def _one_by_one(values: list[Any], encode_value: Callable[[Any], bytes]) -> Enco
             encoded.append(None)
             continue
         try:
-            encoded.append(encode_value(value))
+            encoded.append(encoder.encode(value))
         except DataError as error:
             encoded.append(None)
             # The driver room's checks name a place first; here that is the caller's business.
             reason = f"{error.message.removeprefix(': ')} {error.hint}".strip()
             problems.append(Problem(row, reason))
-    widest = max((len(value) for value in encoded if value is not None), default=0)
-    return Encoded(encoded, widest, problems)
+    return Encoded(VariedCells(pa.array(encoded, pa.large_binary())), problems)
 
 
 def _whole_column(  # noqa: PLR0911 -- one line per pair of types
     column: pa.Array, cql_type: str, *, nan_is_missing: bool
 ) -> Encoded | None:
-    """Encode a column that numpy can write in one stroke; None when it cannot."""
+    """Encode a column without looking at single values; None when that cannot be done."""
     kind = column.type
     if cql_type in _INTEGERS and (pt.is_integer(kind) or (nan_is_missing and pt.is_floating(kind))):
         return _integers(column, _INTEGERS[cql_type], cql_type)
     if cql_type in _FLOATS and (pt.is_floating(kind) or pt.is_integer(kind)):
         return _floats(column, _FLOATS[cql_type], cql_type)
-    if cql_type in _TEXTS and _is_text(kind):
+    if cql_type in _TEXTS and (is_text(kind) or is_binary(kind)):
         return _texts(column, ascii_only=cql_type == "ascii")
     if cql_type == "timestamp" and pt.is_timestamp(kind) and kind.tz is not None:
         return _timestamps(column)
@@ -204,29 +217,55 @@ def _whole_column(  # noqa: PLR0911 -- one line per pair of types
         return _fixed(column.cast(pa.time64("ns")).cast(pa.int64()), ">i8", [])
     if cql_type == "boolean" and pt.is_boolean(kind):
         return _fixed(column.cast(pa.uint8()), ">u1", [])
-    if cql_type == "uuid" and _is_uuid(kind):
-        return _bytes(getattr(column, "storage", column), [])
-    if cql_type == "blob" and _is_bytes(kind):
+    if cql_type in ("uuid", "timeuuid") and is_uuid(kind):
+        return _uuids(column, cql_type)
+    if cql_type == "blob" and is_binary(kind):
         return _bytes(column, [])
     return None
 
 
 def _fixed(column: pa.Array, wire: str, problems: list[Problem]) -> Encoded:
-    """Write a column of numbers that are known to fit as `wire`, a big-endian numpy type."""
-    gone = column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
-    filled = column if gone is None else column.fill_null(0)
-    numbers = np.ascontiguousarray(filled.to_numpy(zero_copy_only=False), dtype=wire)
-    values: list[bytes | None] = numbers.view(f"V{numbers.itemsize}").tolist()
-    if gone is not None:
-        for row in np.flatnonzero(gone).tolist():
-            values[row] = None
-    return Encoded(values, numbers.itemsize, problems)
+    """Take a column of numbers that are known to fit as `wire`, a big-endian numpy type."""
+    missing, filled = None, column
+    if column.null_count:
+        missing = column.is_null().to_numpy(zero_copy_only=False)
+        filled = column.fill_null(0)
+    numbers = filled.to_numpy(zero_copy_only=False)
+    return Encoded(FixedCells(numbers, np.dtype(wire), missing), problems)
 
 
 def _bytes(column: pa.Array, problems: list[Problem]) -> Encoded:
-    column = column.cast(pa.large_binary())
-    widest = pc.max(pc.binary_length(column)).as_py() or 0
-    return Encoded(column.to_numpy(zero_copy_only=False).tolist(), widest, problems)
+    return Encoded(VariedCells(column.cast(pa.large_binary())), problems)
+
+
+def _uuids(column: pa.Array, cql_type: str) -> Encoded:
+    stored = getattr(column, "storage", column)
+    problems: list[Problem] = []
+    if cql_type == "timeuuid":
+        # The version is the upper half of the seventh byte (RFC 9562, section 4.2).
+        version = _raw(stored, 16)[:, 6] & 0xF0
+        bad = pc.and_(pa.array(version != _VERSION_1), stored.is_valid())
+        text = pa.ExtensionArray.from_storage(pa.uuid(), stored)
+        problems = [
+            Problem(row, f"{text[row].as_py()} is not a version 1 UUID")
+            for row in np.flatnonzero(bad.to_numpy(zero_copy_only=False)).tolist()
+        ]
+        if problems:
+            stored = pc.if_else(bad, pa.scalar(None, stored.type), stored)
+    kind = np.dtype("V16")
+    missing = None
+    if stored.null_count:
+        missing = stored.is_null().to_numpy(zero_copy_only=False)
+    return Encoded(FixedCells(_raw(stored, 16).reshape(-1).view(kind), kind, missing), problems)
+
+
+def _raw(column: pa.FixedSizeBinaryArray, width: int) -> NDArray[np.uint8]:
+    """Return the bytes of a column of fixed width, a line per value; a null's are anything."""
+    held = column.buffers()[1]
+    if held is None:
+        return np.zeros((len(column), width), np.uint8)
+    start, stop = column.offset * width, (column.offset + len(column)) * width
+    return np.frombuffer(held, np.uint8)[start:stop].reshape(-1, width)
 
 
 def _take_out(
@@ -300,11 +339,33 @@ def _floats(column: pa.Array, wire: str, cql_type: str) -> Encoded:
 
 
 def _texts(column: pa.Array, *, ascii_only: bool) -> Encoded:
-    if not ascii_only:
-        return _bytes(column, [])
-    bad = pc.invert(pc.string_is_ascii(column))
-    column, problems = _take_out(column, bad, lambda value: f"{value!r} is not ASCII")
-    return _bytes(column, problems)
+    raw, problems = _valid_utf8(column.cast(pa.large_binary()))
+    if ascii_only:
+        text = raw.cast(pa.large_string())
+        bad = pc.invert(pc.string_is_ascii(text))
+        text, foreign = _take_out(text, bad, lambda value: f"{value!r} is not ASCII")
+        raw, problems = text.cast(pa.large_binary()), problems + foreign
+    return Encoded(VariedCells(raw), problems)
+
+
+def _valid_utf8(column: pa.LargeBinaryArray) -> tuple[pa.LargeBinaryArray, list[Problem]]:
+    """Take out what is not UTF-8; Arrow does not look at text that was made elsewhere."""
+    try:
+        column.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        pass
+    else:
+        return column, []
+    problems: list[Problem] = []
+    for row, value in enumerate(column.to_pylist()):
+        try:
+            (value or b"").decode()
+        except UnicodeDecodeError as error:
+            found = value[error.start : error.start + 1].hex()
+            problems.append(Problem(row, f"byte {error.start} (0x{found}) is not UTF-8"))
+    bad = np.zeros(len(column), bool)
+    bad[[problem.row for problem in problems]] = True
+    return pc.if_else(pa.array(bad), pa.scalar(None, column.type), column), problems
 
 
 def _timestamps(column: pa.Array) -> Encoded:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+from contextlib import closing
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cassandra import InvalidRequest, OperationTimedOut
+from cassandra.protocol import OverloadedErrorMessage
 
 from prefect_cassandra.driver.config import ClusterConfig, RetryRules
 from prefect_cassandra.driver.mending import MendingConnection
@@ -31,7 +33,8 @@ class Future:
     attempted_hosts = ("10.0.0.1",)
     coordinator_host = "10.0.0.1"
 
-    def __init__(self) -> None:
+    def __init__(self, raw: object = None) -> None:
+        self.raw = raw
         self._callbacks: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def add_callbacks(self, callback: Callable[..., None], errback: Callable[..., None]) -> None:
@@ -41,7 +44,7 @@ class Future:
         """Call back, waiting for the callbacks if the answer was faster."""
         callback, errback = self._callbacks.get()
         if error is None:
-            callback(None)
+            callback(self.raw)
         else:
             errback(error)
 
@@ -63,13 +66,13 @@ class Scripted(MendingConnection):
     def link(self) -> Any:
         return SimpleNamespace(start=self._start)
 
-    def _start(self, request: Request) -> Future:
+    def _start(self, request: Request, state: bytes | None = None) -> Future:
         number = request.statement.number
         attempt = self.sent.count(number) + 1
         self.sent.append(number)
         self.open += 1
         self.most_open = max(self.most_open, self.open)
-        future = Future()
+        future = Future((number, state))
         self._work.put((number, attempt, future))
         return future
 
@@ -242,3 +245,76 @@ async def test_cancelled_task_waits_for_what_is_under_way(scripted: Any) -> None
 def test_pump_that_could_send_nothing_is_refused(scripted: Any) -> None:
     with pytest.raises(ConfigurationError, match="0 requests"):
         Pump(scripted(), 0)
+
+
+def test_server_that_refuses_gets_fewer_at_a_time_and_everything_in_the_end(scripted: Any) -> None:
+    connection = scripted()
+
+    def overloaded(_number: int, _attempt: int) -> Exception | None:
+        return OverloadedErrorMessage(0x1001, "busy", None) if connection.open >= 5 else None
+
+    connection.script = overloaded
+    pump = Pump(connection, 64)
+    report = pump.run(stream(500))
+
+    assert report.requests == 500
+    assert report.retries > 0
+    assert report.allowed <= 6
+    # Nobody who only sends what is due again and halves at each refusal needs many of them.
+    assert report.retries < 250
+
+
+def test_answers_come_with_what_was_asked(scripted: Any) -> None:
+    seen = {
+        answer.request.statement.number: answer.raw
+        for answer in Pump(scripted(), 8).answers(stream(50))
+    }
+
+    assert seen == {number: (number, None) for number in range(50)}
+
+
+def test_what_follows_an_answer_goes_before_the_rest_of_the_stream(scripted: Any) -> None:
+    connection = scripted()
+    pump = Pump(connection, 1)
+    seen = []
+    for answer in pump.answers(stream(3)):
+        number, state = answer.raw
+        seen.append((number, state))
+        if state is None:
+            pump.follow(answer.request, b"page 2")
+
+    assert seen == [(n, state) for n in range(3) for state in (None, b"page 2")]
+    assert pump.report.requests == 6
+
+
+def test_nothing_is_sent_while_an_answer_is_held(scripted: Any) -> None:
+    connection = scripted()
+    answers = Pump(connection, 4).answers(stream(100))
+
+    next(answers)
+    eventually(lambda: connection.open == 0, within=10)
+
+    assert len(connection.sent) == 4
+    assert sum(1 for _ in answers) == 99
+
+
+def test_closing_the_iterator_stops_the_stream_and_waits(scripted: Any) -> None:
+    connection = scripted()
+    cancelled = threading.Event()
+    pump = Pump(connection, 4, cancelled=cancelled)
+    with closing(pump.answers(stream(100))) as answers:
+        next(answers)
+
+    assert connection.open == 0
+    assert len(connection.sent) == 4
+    assert not cancelled.is_set(), "the event is the caller's"
+
+
+def test_failures_are_answers_when_the_stream_is_to_go_on(scripted: Any) -> None:
+    connection = scripted(lambda number, _: InvalidRequest("no") if number == 3 else None)
+
+    answers = list(Pump(connection, 2, keep_going=True).answers(stream(10)))
+
+    failed = [answer for answer in answers if answer.error is not None]
+    assert len(answers) == 10
+    assert [(a.request.statement.number, type(a.error)) for a in failed] == [(3, StatementError)]

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cassandra.metadata import Murmur3Token, TokenMap
 from cassandra.policies import HostDistance
 
 from prefect_cassandra.driver.routing import ReplicaRouting
@@ -64,6 +65,22 @@ def test_replica_that_is_down_or_far_is_not_preferred() -> None:
 
     assert plan[0] is B
     assert FAR not in plan
+
+
+def test_a_range_of_tokens_is_read_from_a_node_that_holds_it() -> None:
+    ring = [Murmur3Token(token) for token in (-100, 0, 100)]
+    token_map = TokenMap(Murmur3Token, dict(zip(ring, (A, B, C), strict=True)), ring, None)
+    token_map.tokens_to_hosts_by_ks["ks"] = dict(zip(ring, ([A], [B], [C]), strict=True))
+    policy = ReplicaRouting("near")
+    policy.populate(SimpleNamespace(metadata=SimpleNamespace(token_map=token_map)), [A, B, C])
+
+    def first(end: int) -> Host:
+        asked = SimpleNamespace(keyspace="ks", routing_key=None, scan_token=end)
+        found: Host = next(iter(policy.make_query_plan(None, asked)))
+        return found
+
+    # A token ends the range of rows it stands for; behind the last one the ring begins again.
+    assert [first(end) for end in (-100, -99, 0, 1, 100, 101, 2**63 - 1)] == [A, B, B, C, C, A, A]
 
 
 @pytest.mark.parametrize("avoided", [A, B, C])
