@@ -1,0 +1,448 @@
+"""Unloading a table: one file per split of the token ring, each whole or not there at all.
+
+The list of splits is stored beside the files before the first row is read, so an unload that was
+killed goes on with the files that are missing, and a change of the ring does not move its borders.
+The manifest comes last: without it the folder is unfinished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from prefect_cassandra.driver.identifiers import qualified
+from prefect_cassandra.driver.threads import in_thread
+from prefect_cassandra.errors import ConfigurationError
+from prefect_cassandra.reads.destination import Destination
+from prefect_cassandra.reads.formats import BatchFile, codec, instead
+from prefect_cassandra.reads.query import Selection, range_query
+from prefect_cassandra.reads.range_reader import RangeReader
+from prefect_cassandra.reads.report import UnloadReport
+from prefect_cassandra.reads.scan import ScanOptions, plan_splits
+from prefect_cassandra.reads.unload_plan import Done, Plan, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.reads.formats import Format, Numbers
+
+_PROGRESS_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class UnloadOptions:
+    """What to unload and how.
+
+    Args:
+        format: Of the files: `parquet`, `csv` or `arrow` (IPC files).
+        columns: Names of the columns, in order; all when absent.
+        where: Conditions on clustering and indexed columns, as they stand after WHERE in CQL.
+        parameters: Values for the markers of `where`.
+        writetime: Columns whose write time comes along, as `writetime(column)`.
+        ttl: Columns whose remaining seconds come along, as `ttl(column)`.
+        per_partition_limit: Most rows of each partition.
+        consistency: Level instead of the session's.
+        in_flight: Splits read and written side by side.
+        splits: Files wanted; from the table's size when absent.
+        compression: Codec of the files; the format's usual one when absent, `none` for none.
+        numbers: What `decimal` and `varint`, which CQL does not bound, become: `decimal` takes 38
+            digits, 18 of a decimal's behind the point, and refuses what does not fit exactly;
+            `text` takes all. CSV is text anyway.
+        overwrite: Whether to throw away what an earlier unload left in the folder.
+        run_key: Who asks. A finished unload of the same key is answered with its own report, so
+            that a repeat after the last file does nothing; any other finished one is refused.
+        storage_options: For fsspec, to open the URL.
+
+    Raises:
+        ConfigurationError: A value is none of the allowed ones.
+    """
+
+    format: Format = "parquet"
+    columns: Sequence[str] | None = None
+    where: str | None = None
+    parameters: Sequence[Any] | Mapping[str, Any] | None = None
+    writetime: Sequence[str] = ()
+    ttl: Sequence[str] = ()
+    per_partition_limit: int | None = None
+    consistency: str | None = None
+    in_flight: int = 4
+    splits: int | None = None
+    compression: str | None = None
+    numbers: Numbers = "decimal"
+    overwrite: bool = False
+    run_key: str = ""
+    storage_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        codec(self.format, self.compression)
+        if self.numbers not in ("decimal", "text"):
+            raise ConfigurationError(
+                f"{self.numbers!r} is no way to write numbers.", hint="One of decimal, text."
+            )
+        # Refuses numbers that are too small.
+        _ = self.scan
+
+    @property
+    def selection(self) -> Selection:
+        """Which rows and columns."""
+        return Selection(
+            self.columns,
+            self.where,
+            self.parameters,
+            self.writetime,
+            self.ttl,
+            self.per_partition_limit,
+        )
+
+    @property
+    def scan(self) -> ScanOptions:
+        """The same for a scan."""
+        return ScanOptions(self.selection, self.consistency, self.in_flight, self.splits)
+
+
+def unload(  # noqa: PLR0913 -- the last three can be left out
+    session: Session,
+    table: str,
+    url: str,
+    options: UnloadOptions | None = None,
+    *,
+    keyspace: str | None = None,
+    progress: Callable[[UnloadReport], None] | None = None,
+    cancelled: threading.Event | None = None,
+) -> UnloadReport:
+    """Write a table's rows into files under a URL.
+
+    Args:
+        session: Where from.
+        table: `keyspace.table`, or a table of `keyspace`.
+        url: Folder on any file system that fsspec knows; a plain path is local.
+        options: What and how.
+        keyspace: Keyspace of a table named without one.
+        progress: Called after a batch, at most four times a second.
+        cancelled: Set it, from any thread, to stop; the next call goes on where this one stopped.
+
+    Raises:
+        ConfigurationError: The options do not fit the table, or the folder holds something else.
+        StatementError: There is no such table, or the server refuses the query.
+        DataError: A value is larger or finer than its Arrow type; names the column.
+        NotAppliedError: A partition cannot be read, in however small pieces; names it.
+        UnreachableError: No node answered.
+    """
+    options = options or UnloadOptions()
+    finished = _finished(url, options)
+    if finished is not None:
+        return finished
+    count = plan_unload(session, table, url, options, keyspace=keyspace)
+    report = unload_splits(
+        session, url, range(count), options, progress=progress, cancelled=cancelled
+    )
+    return finish_unload(url, options, report) if report.complete else report
+
+
+async def aunload(  # noqa: PLR0913 -- the last two can be left out
+    session: Session,
+    table: str,
+    url: str,
+    options: UnloadOptions | None = None,
+    *,
+    keyspace: str | None = None,
+    progress: Callable[[UnloadReport], None] | None = None,
+) -> UnloadReport:
+    """Do what `unload` does in a thread of its own; cancelling the task stops it."""
+    cancelled = threading.Event()
+    work = partial(
+        unload,
+        session,
+        table,
+        url,
+        options,
+        keyspace=keyspace,
+        progress=progress,
+        cancelled=cancelled,
+    )
+    return await in_thread(work, cancelled.set)
+
+
+def plan_unload(
+    session: Session,
+    table: str,
+    url: str,
+    options: UnloadOptions | None = None,
+    *,
+    keyspace: str | None = None,
+) -> int:
+    """Store the list of splits under `url`, unless it is there already, and return its length.
+
+    For an unload that several processes share: one plans, each calls `unload_splits` with some of
+    the numbers from 0 to the length less one, and one calls `finish_unload` after all of them.
+
+    Raises:
+        ConfigurationError: The options do not fit the table, or the folder holds something else.
+        StatementError: There is no such table, or the server refuses the query.
+    """
+    options = options or UnloadOptions()
+    on_record = Progress(Destination(url, options.storage_options))
+    plan = _new_plan(session, *qualified(table, keyspace), options)
+    found = on_record.plan()
+    mine = found is not None and bool(options.run_key) and found.run_key == options.run_key
+    if options.overwrite and not mine:
+        on_record.clear()
+        found = None
+    if found is None:
+        _require_empty(url, options)
+        found = replace(
+            plan, splits=tuple(plan_splits(session, *qualified(table, keyspace), options.scan))
+        )
+        on_record.start(found)
+    elif not found.same_content(plan):
+        raise ConfigurationError(
+            f"{url} holds an unfinished unload of {found.table} with another query or format, "
+            f"begun {found.started}.",
+            hint="Repeat that one, give another folder, or overwrite it.",
+        )
+    return len(found.splits)
+
+
+def unload_splits(  # noqa: PLR0913 -- the last two can be left out
+    session: Session,
+    url: str,
+    numbers: Iterable[int],
+    options: UnloadOptions | None = None,
+    *,
+    progress: Callable[[UnloadReport], None] | None = None,
+    cancelled: threading.Event | None = None,
+) -> UnloadReport:
+    """Write the files of some splits of a planned unload; those that are complete are skipped.
+
+    Returns:
+        The report of these splits; its `splits` is how many they are.
+
+    Raises what `unload` does; files that were completed stay.
+    """
+    options = options or UnloadOptions()
+    folder = Destination(url, options.storage_options)
+    plan = _planned(folder)
+    return _Unloading(session, folder, plan, options, cancelled, progress).run(set(numbers))
+
+
+def finish_unload(
+    url: str, options: UnloadOptions | None = None, report: UnloadReport | None = None
+) -> UnloadReport:
+    """Write the manifest of a planned unload whose files are all complete.
+
+    Args:
+        url: The folder.
+        options: For `storage_options` and `run_key`.
+        report: What is known of the attempt, to be returned with the final counts.
+
+    Raises:
+        ConfigurationError: Files are missing, or nothing was planned.
+    """
+    options = options or UnloadOptions()
+    finished = _finished(url, options)
+    if finished is not None:
+        return finished
+    folder = Destination(url, options.storage_options)
+    plan = _planned(folder)
+    on_record = Progress(folder)
+    done = on_record.done(plan)
+    missing = sorted(set(range(len(plan.splits))) - set(done))
+    if missing:
+        raise ConfigurationError(
+            f"{len(missing)} of {len(plan.splits)} files are missing in {url}, the first is of "
+            f"split {missing[0]}.",
+            hint="Unload these splits first.",
+        )
+    on_record.finish(plan, done)
+    report = report or UnloadReport(plan.table, url, plan.format, resumed=len(done))
+    return replace(
+        report,
+        rows=sum(one.rows for one in done.values()),
+        bytes=sum(one.bytes for one in done.values()),
+        files=len(done),
+        splits=len(done),
+    )
+
+
+def _finished(url: str, options: UnloadOptions) -> UnloadReport | None:
+    """Return the report of a finished unload of the same run; None when there is none.
+
+    Raises:
+        ConfigurationError: The folder holds a finished unload of another run.
+    """
+    found = Progress(Destination(url, options.storage_options)).manifest()
+    if found is None:
+        return None
+    if options.run_key and found["run_key"] == options.run_key:
+        files = len(found["files"])
+        return UnloadReport(
+            found["table"], url, found["format"], found["rows"], found["bytes"], files, files, files
+        )
+    if options.overwrite:
+        return None
+    raise ConfigurationError(
+        f"{url} holds an unload of {found['table']} already, finished {found['finished']}.",
+        hint="Give another folder, or overwrite it.",
+    )
+
+
+def _new_plan(session: Session, keyspace: str, table: str, options: UnloadOptions) -> Plan:
+    """Return the plan but for its splits, which cost a query."""
+    info = session.table(keyspace, table)
+    reader = RangeReader(session, info, options.selection, consistency=options.consistency)
+    return Plan(
+        table=f"{keyspace}.{table}",
+        query=range_query(info, options.selection),
+        parameters="" if options.parameters is None else repr(options.parameters),
+        columns=tuple(zip(reader.names, map(str, reader.kinds), strict=True)),
+        format=options.format,
+        compression=codec(options.format, options.compression),
+        numbers=options.numbers,
+        run_key=options.run_key,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        splits=(),
+    )
+
+
+def _planned(folder: Destination) -> Plan:
+    plan = Progress(folder).plan()
+    if plan is None:
+        raise ConfigurationError(
+            f"No unload is planned in {folder.url}.", hint="Call plan_unload first."
+        )
+    return plan
+
+
+def _require_empty(url: str, options: UnloadOptions) -> None:
+    """Refuse a folder with files of someone else: who reads it would take them for rows."""
+    names = [
+        name
+        for name in Destination(url, options.storage_options).names()
+        if not name.startswith((".", "_"))
+    ]
+    if names:
+        raise ConfigurationError(
+            f"{url} holds other files, {min(names)} for one.",
+            hint="Give an empty folder, or one that does not exist yet.",
+        )
+
+
+class _Unloading:
+    """One attempt to write the files that are missing."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 -- private; each is another thing
+        self,
+        session: Session,
+        folder: Destination,
+        plan: Plan,
+        options: UnloadOptions,
+        cancelled: threading.Event | None,
+        progress: Callable[[UnloadReport], None] | None,
+    ) -> None:
+        self._folder = folder
+        self._plan = plan
+        self._on_record = Progress(folder)
+        self._cancelled = cancelled or threading.Event()
+        self._stop = threading.Event()
+        self._progress = progress
+        self._in_flight = options.in_flight
+        self._reader = RangeReader(
+            session,
+            session.table(*plan.table.split(".")),
+            options.selection,
+            consistency=options.consistency,
+            instead=instead(plan.format, plan.numbers),
+        )
+        self._lock = threading.Lock()
+        self._done: dict[int, Done] = {}
+        self._rows = self._resumed = 0
+        self._started = self._told = time.monotonic()
+
+    def run(self, numbers: set[int]) -> UnloadReport:
+        done = self._on_record.done(self._plan)
+        self._done = {number: one for number, one in done.items() if number in numbers}
+        self._resumed = len(self._done)
+        self._rows = sum(one.rows for one in self._done.values())
+        missing = [number for number in sorted(numbers) if number not in done]
+        with ThreadPoolExecutor(self._in_flight, thread_name_prefix="unload") as threads:
+            try:
+                for _ in threads.map(self._split, missing):
+                    pass
+            except BaseException:
+                self._stop.set()
+                threads.shutdown(wait=True, cancel_futures=True)
+                raise
+        return self._report(len(numbers))
+
+    def _split(self, number: int) -> None:
+        """Write one file, unless everything is to stop."""
+        if self._halted:
+            return
+        plan = self._plan
+        name = plan.file(number)
+        try:
+            with self._folder.new_file(name) as path:
+                rows = self._write(number, path)
+                done = Done(name, rows, path.stat().st_size, _digest(path))
+        except _HaltedError:
+            return
+        self._on_record.record(number, done)
+        with self._lock:
+            self._done[number] = done
+
+    def _write(self, number: int, path: Path) -> int:
+        plan = self._plan
+        with BatchFile(path, self._reader.decoder, plan.format, plan.compression) as file:
+            for one in plan.splits[number].ranges:
+                for batch in self._reader.batches(one):
+                    if self._halted:
+                        raise _HaltedError
+                    file.write(batch)
+                    self._tell(batch.num_rows)
+        return file.rows
+
+    @property
+    def _halted(self) -> bool:
+        return self._stop.is_set() or self._cancelled.is_set()
+
+    def _tell(self, rows: int) -> None:
+        with self._lock:
+            self._rows += rows
+            now = time.monotonic()
+            if self._progress is None or now - self._told < _PROGRESS_SECONDS:
+                return
+            self._told = now
+            report = self._report(len(self._plan.splits))
+        self._progress(report)
+
+    def _report(self, splits: int) -> UnloadReport:
+        return UnloadReport(
+            table=self._plan.table,
+            url=self._folder.url,
+            format=self._plan.format,
+            rows=self._rows,
+            bytes=sum(one.bytes for one in self._done.values()),
+            files=len(self._done),
+            splits=splits,
+            resumed=self._resumed,
+            retries=self._reader.retries,
+            seconds=time.monotonic() - self._started,
+            cancelled=self._cancelled.is_set(),
+        )
+
+
+class _HaltedError(Exception):
+    """The file under way is given up because everything stops."""
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as written:
+        return hashlib.file_digest(written, "sha256").hexdigest()
