@@ -53,5 +53,7 @@ class Images(Closed):
         default=Image(repository="postgres", tag="17"), description="Postgres' public image."
     )
     pull_secrets: list[str] = Field(
-        default=[], description="Names of Secrets of type kubernetes.io/dockerconfigjson for all pods, for example [registry-login].",
+        default=[],
+        description="Names of Secrets of type kubernetes.io/dockerconfigjson for all pods, for "
+        "example [registry-login].",
     )

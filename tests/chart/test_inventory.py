@@ -48,7 +48,7 @@ COMMON = {
     },
     "StatefulSet": {"cassandra", "postgres"},
 }
-KEYSPACES = ("flights", "values-demo", "weather-api")
+KEYSPACES = ("flights", "sensors", "values-demo", "weather-api")
 MORE: dict[str, dict[str, set[str]]] = {
     "kind": {"Secret": {f"login-{name}-{who}" for name in KEYSPACES for who in ("flow", "reader")}},
     "production": {"PodDisruptionBudget": {"worker"}},

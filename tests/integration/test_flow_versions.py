@@ -345,6 +345,10 @@ def test_deployments_are_called_by_their_flows(tmp_path: Path) -> None:
         "values/values",
         "flights/flights",
         "weather-api/weather-api",
+        "sensor-series/sensor-series",
+        "sensor-part/sensor-part",
+        "load-part/load-part",
+        "unload-part/unload-part",
         "failing/failing",
     )
     (tmp_path / "prefect.yaml").write_text("deployments: [{name: a, entrypoint: flows/x.py:x}]")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -250,3 +251,31 @@ def test_a_bad_row_fails_the_run_with_its_row_and_column(
 
     with pytest.raises(DataError, match="row 2, column p"):
         work().result()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_progress_and_numbers_are_artifacts(
+    cluster: CassandraCluster,
+    table: str,
+    monkeypatch: pytest.MonkeyPatch,
+    asynchronous: bool,  # noqa: FBT001 -- a case
+) -> None:
+    monkeypatch.setattr("prefect_cassandra.tasks.loading._PROGRESS_SECONDS", 0.0)
+    data = pa.table({"p": [f"p{n}" for n in range(40)], "n": range(40)})
+
+    @flow
+    def plain() -> LoadReport:
+        return load_table(cluster, table, data)
+
+    @flow
+    async def waiting() -> LoadReport:
+        return await aload_table(cluster, table, data)
+
+    report = await waiting() if asynchronous else await asyncio.to_thread(plain)
+    assert report.rows == 40
+    name = table.replace("_", "-").replace(".", "-")
+    async with get_client() as client:
+        for kind, words in (("loading", "100"), ("load", "rows/s")):
+            chosen = ArtifactFilter(key=ArtifactFilterKey(any_=[f"{kind}-{name}"]))
+            found = await client.read_artifacts(artifact_filter=chosen)
+            assert words in str(found[-1].data)

@@ -49,7 +49,7 @@ SERVER = InstalledServer(
     ui_url="http://localhost:4200",
 )
 POOL = InstalledPool(enabled=True, name="cassandra", queues=("default", "heavy"))
-KEYSPACES = ("flights", "values_demo", "weather_api")
+KEYSPACES = ("flights", "sensors", "values_demo", "weather_api")
 
 
 def installed(keyspaces: Iterable[str] = KEYSPACES, **changes: Any) -> InstalledRelease:

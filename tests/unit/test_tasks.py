@@ -5,13 +5,14 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from prefect.cache_policies import NO_CACHE
 
 import prefect_cassandra
 from prefect_cassandra import tasks
-from prefect_cassandra.tasks import loading, statements
+from prefect_cassandra.tasks import load_artifacts, statements
 from prefect_cassandra.writes.loader import LoadOptions
 from prefect_cassandra.writes.report import LoadReport, Reject
 
@@ -76,12 +77,31 @@ def test_run_names_show_no_password() -> None:
     assert "correct horse" not in statements._StatementName()(parameters={"statement": statement})
 
 
-def test_rejects_artifact_names_rows_under_a_key_that_prefect_takes() -> None:
-    report = LoadReport("Flights.by_day", rows=1, rejected=2, rejects=(Reject(3, "day", "gone"),))
-    artifact = loading._rejects_artifact(report)
-    assert artifact["key"] == "rejected-flights-by-day"
-    assert artifact["table"] == [{"row": 3, "column": "day", "reason": "gone"}]
-    assert artifact["description"].startswith("2 rows of 3 were not written")
+def test_artifacts_tell_numbers_and_rejects_under_keys_that_prefect_takes() -> None:
+    rejects = (Reject(3, "day", "gone", "a.csv"),)
+    report = LoadReport("Flights.by_day", rows=1, bytes=70, rejected=2, rejects=rejects)
+    numbers, rejected = load_artifacts.table_artifacts(report)
+    assert numbers["key"] == "load-flights-by-day"
+    assert (numbers["table"][0]["rows"], numbers["table"][0]["bytes"]) == (1, 70)
+    assert rejected["key"] == "rejected-flights-by-day"
+    row = {"file": "a.csv", "row": 3, "column": "day", "reason": "gone"}
+    assert rejected["table"] == [row]
+    assert rejected["description"].startswith("2 rows of 3 were not written")
+    assert len(load_artifacts.table_artifacts(LoadReport("a.b"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "rows"),
+    [
+        (pa.table({"a": [1, 2]}), 2),
+        (pa.record_batch({"a": [1]}), 1),
+        (pd.DataFrame({"a": [1, 2, 3]}), 3),
+        (iter([]), None),
+        (list, None),
+    ],
+)
+def test_rows_are_known_of_what_tells_them_without_being_read(data: Any, rows: Any) -> None:
+    assert load_artifacts.known_rows(data) == rows
 
 
 class _Session:

@@ -60,6 +60,16 @@ app.command(
     help="Keyspaces, migrations and roles of a cluster.",
 )
 app.command(
+    "prefect_cassandra.cli.load:app",
+    name="load",
+    help="Load files into a table: CSV, JSON lines, Parquet, Arrow.",
+)
+app.command(
+    "prefect_cassandra.cli.unload:app",
+    name="unload",
+    help="Unload a table into a folder of files: Parquet, CSV or Arrow.",
+)
+app.command(
     "prefect_cassandra.cli.demo:app",
     name="demo",
     help="Send 336,776 real flights through Prefect into Cassandra and count them.",

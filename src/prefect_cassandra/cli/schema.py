@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from prefect_cassandra.cli.connecting import Nodes
 from prefect_cassandra.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ Output = Annotated[Literal["table", "json"], Parameter(help="For people, or for 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class Target(Nodes):
     """Which cluster, as whom, and what it is to hold.
 
     Without contact points it is the stack that runs on this machine (`prefect-cassandra local up`),
@@ -34,33 +35,8 @@ class Target:
     environment: Annotated[
         str | None, Parameter(help="Environment of the file [default: the local stack's].")
     ] = None
-    contact_points: Annotated[
-        tuple[str, ...], Parameter(help="Names or addresses of nodes.", consume_multiple=True)
-    ] = ()
-    port: Annotated[int, Parameter(help="CQL port of the nodes.")] = 9042
-    login_folder: Annotated[
-        Path | None, Parameter(help="Superuser's folder with the files username and password.")
-    ] = None
     secrets: Annotated[
         Path | None, Parameter(help="Folder of the roles' logins, one sub-folder for each.")
-    ] = None
-    ca_file: Annotated[
-        Path | None, Parameter(help="Certificates to trust (PEM); encrypts the connection.")
-    ] = None
-    tls: Annotated[
-        bool, Parameter(negative=(), help="Encrypt, and trust the authorities of the system.")
-    ] = False
-    verify_host: Annotated[
-        bool, Parameter(help="Whether a node's certificate must name its address.")
-    ] = True
-    server_name: Annotated[
-        str | None, Parameter(help="Name that certificates have instead of addresses.")
-    ] = None
-    local_datacenter: Annotated[
-        str | None, Parameter(help="Datacenter to talk to, where there are several.")
-    ] = None
-    data: Annotated[
-        Path | None, Parameter(help="Data folder of the local stack, when it is not the usual one.")
     ] = None
 
 
@@ -201,7 +177,7 @@ def _remote(target: Target) -> tuple[ClusterConfig, str, Path]:
             f"--contact-points needs {', '.join(missing)} as well",
             hint="Leave --contact-points out to use the stack that runs on this machine.",
         )
-    return _connection(target, target.login_folder), target.environment, target.secrets
+    return target.config(target.login_folder), target.environment, target.secrets
 
 
 def _owner(target: Target) -> ClusterConfig:
@@ -217,19 +193,4 @@ def _owner(target: Target) -> ClusterConfig:
             "--contact-points needs --login-folder as well",
             hint="Name the folder with the owner's files username and password.",
         )
-    return _connection(target, target.login_folder)
-
-
-def _connection(target: Target, login: Path) -> ClusterConfig:
-    from prefect_cassandra.driver.config import ClusterConfig, Login, Tls
-
-    tls = Tls(
-        ca_file=target.ca_file, verify_host=target.verify_host, server_name=target.server_name
-    )
-    return ClusterConfig(
-        contact_points=target.contact_points,
-        port=target.port,
-        local_datacenter=target.local_datacenter,
-        login=Login(folder=login),
-        tls=tls if target.tls or target.ca_file else None,
-    )
+    return target.config(target.login_folder)

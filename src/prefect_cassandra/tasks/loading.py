@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from prefect import task
 from prefect.artifacts import acreate_table_artifact, create_table_artifact
@@ -14,14 +14,14 @@ from prefect_cassandra.blocks import CassandraCluster
 from prefect_cassandra.errors import ConfigurationError
 from prefect_cassandra.settings import DriverSettings
 from prefect_cassandra.tasks.following import TAGS, run_logger
+from prefect_cassandra.tasks.load_artifacts import follower, known_rows, table_artifacts
 from prefect_cassandra.writes.report import LoadReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from prefect_cassandra.writes.loader import LoadOptions
 
 _REJECTS_LOGGED = 10
+_PROGRESS_SECONDS = 5.0
 
 
 @task(
@@ -59,11 +59,13 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
         consistency: Consistency level instead of the cluster's.
         in_flight: Most requests unanswered at one time; the setting when absent.
         on_error: What a row that cannot be written does: `fail` stops the load before anything of
-            its chunk of 5,000 rows is sent, `reject` leaves the row out, counts and names it.
+            its chunk is sent (5,000 rows, up to 100,000 where the rows of a partition are
+            scattered), `reject` leaves the row out, counts and names it.
         reject_limit: Most rows that may be rejected; None means any number.
 
     Returns:
-        Rows written, merged and rejected, requests, repeats and seconds.
+        Rows and bytes written, rows merged and rejected, requests, repeats and seconds. In a run
+        they are also an artifact, and so is the progress of a table or frame that takes long.
 
     Raises:
         DataError: The data does not fit the table; names row and column.
@@ -81,14 +83,16 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
         data,
         options,
         keyspace=cluster.keyspace,
-        progress=_progress_log(),
+        progress=follower(known_rows(data)),
+        progress_every=_PROGRESS_SECONDS,
     )
     _log_report(report)
-    if report.rejects and TaskRunContext.get() is not None:
+    if TaskRunContext.get() is not None:
         try:
-            create_table_artifact(**_rejects_artifact(report))
+            for artifact in table_artifacts(report):
+                create_table_artifact(**artifact)
         except Exception as error:  # noqa: BLE001 -- the rows are written; a page in the UI is extra
-            run_logger().warning("The rejected rows could not be shown as an artifact: %s", error)
+            run_logger().warning("The load could not be shown as an artifact: %s", error)
     return report
 
 
@@ -121,14 +125,16 @@ async def aload_table(  # noqa: PLR0913 -- each can be left out but the first tw
         data,
         options,
         keyspace=cluster.keyspace,
-        progress=_progress_log(),
+        progress=follower(known_rows(data)),
+        progress_every=_PROGRESS_SECONDS,
     )
     _log_report(report)
-    if report.rejects and TaskRunContext.get() is not None:
+    if TaskRunContext.get() is not None:
         try:
-            await acreate_table_artifact(**_rejects_artifact(report))
+            for artifact in table_artifacts(report):
+                await acreate_table_artifact(**artifact)
         except Exception as error:  # noqa: BLE001 -- the rows are written; a page in the UI is extra
-            run_logger().warning("The rejected rows could not be shown as an artifact: %s", error)
+            run_logger().warning("The load could not be shown as an artifact: %s", error)
     return report
 
 
@@ -165,11 +171,6 @@ def _refuse_spent_iterator(data: object) -> None:
         )
 
 
-def _progress_log() -> Callable[[LoadReport], None]:
-    logger = run_logger()
-    return lambda report: logger.info("%s, going on", report)
-
-
 def _log_report(report: LoadReport) -> None:
     logger = run_logger()
     logger.info("%s", report)
@@ -177,17 +178,3 @@ def _log_report(report: LoadReport) -> None:
         logger.warning("Rejected %s", reject)
     if report.rejected > _REJECTS_LOGGED:
         logger.warning("and %s more rows", f"{report.rejected - _REJECTS_LOGGED:,}")
-
-
-def _rejects_artifact(report: LoadReport) -> dict[str, Any]:
-    # Artifact keys take lower-case letters, digits and dashes only.
-    name = "".join(c if c.isalnum() and c.isascii() else "-" for c in report.table.lower())
-    return {
-        "key": f"rejected-{name}",
-        "table": [
-            {"row": reject.row, "column": reject.column, "reason": reject.reason}
-            for reject in report.rejects
-        ],
-        "description": f"{report.rejected:,} rows of {report.rows + report.rejected:,} were not "
-        f"written into `{report.table}`; the first {len(report.rejects)} are listed.",
-    }

@@ -18,7 +18,7 @@ from prefect_cassandra.tasks.following import TAGS, run_logger
 if TYPE_CHECKING:
     import pyarrow as pa  # noqa: TC004 -- costs a quarter of a second; nobody evaluates the annotation
 
-    from prefect_cassandra.driver.answers import Result
+    from prefect_cassandra.driver.session import Options, Session
 
 _NAME_LENGTH = 60
 
@@ -66,10 +66,11 @@ def cassandra_query(  # noqa: PLR0913 -- each can be left out but the first two 
         DataError: A parameter does not fit its marker, or a value does not fit its Arrow type.
     """
     started = time.monotonic()
-    result = cluster.session().execute(
-        query, parameters, consistency=consistency, fetch_size=fetch_size
-    )
-    rows = _table(result, result) if as_table else result.rows
+    options: Options = {"consistency": consistency, "fetch_size": fetch_size}
+    if as_table:
+        rows = _table(cluster.session(), query, parameters, options)
+    else:
+        rows = cluster.session().execute(query, parameters, **options).rows
     _log_rows(len(rows), started)
     return rows
 
@@ -93,21 +94,26 @@ async def acassandra_query(  # noqa: PLR0913 -- each can be left out but the fir
     """Do what `cassandra_query` does, without blocking the event loop."""
     started = time.monotonic()
     session = await asyncio.to_thread(cluster.session)
-    result = await session.aexecute(
-        query, parameters, consistency=consistency, fetch_size=fetch_size
-    )
-    rows: Any = await result.arows()
+    options: Options = {"consistency": consistency, "fetch_size": fetch_size}
+    rows: Any
     if as_table:
-        rows = await asyncio.to_thread(_table, result, rows)
+        rows = await asyncio.to_thread(_table, session, query, parameters, options)
+    else:
+        rows = await (await session.aexecute(query, parameters, **options)).arows()
     _log_rows(len(rows), started)
     return rows
 
 
-def _table(result: Result, rows: Any) -> pa.Table:
+def _table(
+    session: Session,
+    query: str,
+    parameters: Sequence[Any] | Mapping[str, Any] | None,
+    options: Options,
+) -> pa.Table:
     # pyarrow costs a quarter of a second to import: paid by those who use it.
     from prefect_cassandra.reads.arrow import to_table  # noqa: PLC0415
 
-    return to_table(result.columns, result.types, rows)
+    return to_table(session.pages(query, parameters, **options))
 
 
 @task(

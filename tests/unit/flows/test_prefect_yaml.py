@@ -23,7 +23,16 @@ def flow_of(deployment: dict[str, Any]) -> Flow[..., Any]:
 
 
 def test_every_example_is_deployed() -> None:
-    assert set(DEPLOYMENTS) == {"values", "flights", "weather-api", "failing"}
+    assert set(DEPLOYMENTS) == {
+        "values",
+        "flights",
+        "weather-api",
+        "failing",
+        "sensor-series",
+        "sensor-part",
+        "load-part",
+        "unload-part",
+    }
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)

@@ -184,7 +184,7 @@ def test_a_folder_that_the_release_can_run_is_let_through() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"keyspaces": ["flights"]}, "values_demo_flow|weather_api_flow"),
+        ({"keyspaces": ["flights"]}, "sensors_flow|values_demo_flow|weather_api_flow"),
         ({"work_pool": replace(POOL, queues=("heavy",))}, "names the queue default"),
     ],
 )

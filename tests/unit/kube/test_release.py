@@ -61,7 +61,7 @@ def test_the_values_are_the_images_and_the_keyspaces() -> None:
         "platform": {"repository": "p", "tag": "1", "digest": ""},
         "flows": {"repository": "h/f", "tag": "2", "digest": "sha256:ff"},
     }
-    assert set(values["keyspaces"]) == {"flights", "values_demo", "weather_api"}
+    assert set(values["keyspaces"]) == {"flights", "sensors", "values_demo", "weather_api"}
     assert all(one["description"] for one in values["keyspaces"].values())
 
 
