@@ -71,6 +71,17 @@ e2e: setup ## the tests on kind; the cluster stays
 bench: setup ## how soon a flow runs, beside Prefect's own worker on the same kind cluster
 	@$(RUN)/python -m pytest tests/bench $(ARGS)
 
+# Their node, files and results are in build/bench. `make bench-load ARGS='sensors --rounds 1 --keep'` adds one round to what is there.
+BENCH := $(UV) run --quiet --locked --all-extras --group bench env PYTHONPATH=src:tests:. python -m
+
+.PHONY: bench-load
+bench-load: setup ## rows into a real node: cqlsh COPY, DSBulk, the driver, acsylla and we, in turns
+	@$(BENCH) bench.load $(ARGS)
+
+.PHONY: bench-unload
+bench-unload: setup ## rows out of a real node: cqlsh COPY, DSBulk, the driver and we, in turns
+	@$(BENCH) bench.unload $(ARGS)
+
 .PHONY: kind-down
 kind-down: setup ## delete the kind cluster with everything in it
 	@$(RUN)/prefect-cassandra kind down
