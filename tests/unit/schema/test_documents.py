@@ -43,7 +43,8 @@ def test_the_migration_of_the_how_to_is_allowed() -> None:
 
 def test_every_option_of_the_how_to_exists() -> None:
     page = (DOCS / "how-to/migrate-the-schema.md").read_text()
-    source = (DOCS.parent / "src/prefect_cassandra/cli/schema.py").read_text()
+    cli = DOCS.parent / "src/prefect_cassandra/cli"
+    source = (cli / "schema.py").read_text() + (cli / "connecting.py").read_text()
     options = set(re.findall(r"--([a-z][a-z-]+)", page)) - {"full"}
     assert len(options) >= 8
     assert {name for name in options if name.replace("-", "_") not in source} == set()
