@@ -14,6 +14,10 @@ PrefectCassandraError
 │   ├── MigrationChangedError     an applied migration no longer has the checksum it had
 │   └── SchemaLockedError         another runner holds the schema lock
 ├── LedgerError               the ledger of a release is not made, or cannot be reached
+│   ├── StampClockError           a table's stamp clock is far ahead of the time
+│   ├── ContentChangedError       a load was run before with other content
+│   ├── SupersededError           newer content of the same load was taken up elsewhere
+│   └── NoStampsError             the cluster keeps no write stamps, or not for this role
 ├── VersionError              a deployment has no such version, or it cannot be put in use again
 ├── LocalStackError           the local stack cannot start or run
 │   ├── DownloadError             a jar is missing, cut or not the one in the lock
@@ -158,6 +162,38 @@ class LedgerError(PrefectCassandraError):
 
     code = "PC450"
     exit_code = 3
+
+
+class StampClockError(LedgerError):
+    """A table's stamp clock is far ahead of the time; nothing was written."""
+
+    code = "PC451"
+
+
+class ContentChangedError(LedgerError):
+    """A load with this key was run before with other content; names chunk and both digests."""
+
+    code = "PC452"
+    exit_code = 2
+    default_hint = (
+        "Nothing of the chunk or of those after it was written. Give other content another key, or "
+        "say replace=True: then it is written whole, at newer stamps."
+    )
+
+
+class SupersededError(LedgerError):
+    """Newer content of the same load was taken up elsewhere, so this attempt stopped."""
+
+    code = "PC453"
+    exit_code = 1
+    default_hint = "Nothing is lost: what this attempt wrote loses to the newer content."
+
+
+class NoStampsError(LedgerError):
+    """The cluster keeps no write stamps, or not for the role in use; nothing was written."""
+
+    code = "PC454"
+    exit_code = 2
 
 
 class VersionError(PrefectCassandraError):

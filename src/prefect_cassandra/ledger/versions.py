@@ -23,6 +23,10 @@ Standing = Literal["in use", "superseded", "unfinished", "failed"]
 Definition = dict[str, Any]
 """Everything the Prefect server was told about a deployment, as its API takes it."""
 
+VERSION_LABEL = "prefect-cassandra.version"
+IMAGE_LABEL = "prefect-cassandra.image"
+"""Labels of a flow run: what the worker really started."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from prefect_cassandra.ledger.versions import IMAGE_LABEL, VERSION_LABEL
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-VERSION_LABEL = "prefect-cassandra.version"
-IMAGE_LABEL = "prefect-cassandra.image"
+__all__ = ["IMAGE_LABEL", "VERSION_LABEL", "image_of", "version_of"]
 
 
 def version_of(run: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@
 | `prefect_owner` | CREATE, ALTER on every keyspace; SELECT, MODIFY on the bookkeeping tables |
 | `prefect_state` | SELECT and MODIFY on `prefect_state` |
 | `prefect_ledger` | SELECT and MODIFY on `prefect_ledger`; SELECT on the nodes' gossip |
-| `<keyspace>_flow` | SELECT and MODIFY on its keyspace |
+| `<keyspace>_flow` | SELECT and MODIFY on its keyspace and on the ledger's tables of write stamps |
 | `<keyspace>_reader` | SELECT on its keyspace |
 
 Nobody is granted DROP. Cassandra gives the maker of a table every permission on that table, so the
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from prefect_cassandra.schema.cql import quote_name
 from prefect_cassandra.schema.model import LEDGER, STATE
 from prefect_cassandra.schema.records import BOOKKEEPING
+from prefect_cassandra.schema.tables import STAMP_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,6 +79,13 @@ def wanted_grants(applications: Iterable[str]) -> set[Grant]:
         found |= {Grant(role, on_keyspace(keyspace), word) for word in ("SELECT", "MODIFY")}
         found.add(Grant(role, _NODE_SETTINGS, "SELECT"))
     found.add(Grant(LEDGER, _GOSSIP, "SELECT"))
+    # A load takes its stamps itself, and says in the ledger what it wrote with them.
+    found |= {
+        Grant(flow_role(keyspace), on_table(LEDGER, table), word)
+        for keyspace in applications
+        for table in STAMP_TABLES
+        for word in ("SELECT", "MODIFY")
+    }
     return found | {Grant(reader_role(name), on_keyspace(name), "SELECT") for name in applications}
 
 

@@ -11,6 +11,84 @@ from prefect_cassandra.schema.model import LEDGER
 from prefect_cassandra.schema.records import BOOKKEEPING
 
 FLOW_VERSIONS = "flow_versions"
+STAMP_CLOCKS = "stamp_clocks"
+STAMP_BLOCKS = "stamp_blocks"
+LOAD_BLOCKS = "load_blocks"
+LOAD_CHUNKS = "load_chunks"
+
+# A clock is one row for ever. The records of its blocks are filed by the hour, because a table may
+# be loaded for years; once more by load, so that a retry finds its own; and a block has at most
+# 125,000 chunks. How they work together is said in `ledger/stamps.py`.
+STAMP_TABLES = {
+    STAMP_CLOCKS: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{STAMP_CLOCKS} (
+  table_name text PRIMARY KEY,
+  next bigint,
+  newest text
+) WITH ID = 70726566-6563-4000-8000-000000000011
+  AND comment = 'The next free stamp of a table, and its newest blocks. Written with IF only.'""",
+    STAMP_BLOCKS: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{STAMP_BLOCKS} (
+  table_name text,
+  hour timestamp,
+  start bigint,
+  length bigint,
+  stride int,
+  previous bigint,
+  load_key text,
+  generation int,
+  first_chunk int,
+  chunk_rows int,
+  kind text,
+  run text,
+  task text,
+  attempt int,
+  deployment text,
+  version text,
+  image text,
+  git_commit text,
+  person text,
+  source text,
+  created_at timestamp,
+  id uuid,
+  state text,
+  ended_at timestamp,
+  chunks int,
+  rows bigint,
+  PRIMARY KEY ((table_name, hour), start)
+) WITH CLUSTERING ORDER BY (start DESC)
+  AND ID = 70726566-6563-4000-8000-000000000012
+  AND comment = 'Who has which stamps of a table and what for, by the hour of the first one.'""",
+    LOAD_BLOCKS: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{LOAD_BLOCKS} (
+  table_name text,
+  load_key text,
+  generation int,
+  start bigint,
+  length bigint,
+  stride int,
+  first_chunk int,
+  chunk_rows int,
+  id uuid,
+  state text,
+  chunks int,
+  rows bigint,
+  PRIMARY KEY ((table_name, load_key), generation, start)
+) WITH ID = 70726566-6563-4000-8000-000000000013
+  AND comment = 'The blocks of a load, so that its next attempt finds them.'""",
+    LOAD_CHUNKS: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{LOAD_CHUNKS} (
+  table_name text,
+  start bigint,
+  number int,
+  digest blob,
+  owner uuid,
+  slot bigint,
+  first_row bigint,
+  rows int,
+  state text,
+  run text,
+  attempt int,
+  PRIMARY KEY ((table_name, start), number, digest, owner)
+) WITH ID = 70726566-6563-4000-8000-000000000014
+  AND comment = 'The chunks written in a block, which begins at start: what each held.'""",
+}
 
 # A partition for each deployment of a release: several releases may share one Cassandra. The
 # newest version is the first row, and the definition is the one big cell. Why the identifiers are
@@ -18,6 +96,7 @@ FLOW_VERSIONS = "flow_versions"
 LEDGER_TABLES = (
     BOOKKEEPING
     | CANARY_TABLE
+    | STAMP_TABLES
     | {
         FLOW_VERSIONS: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{FLOW_VERSIONS} (
   release text,

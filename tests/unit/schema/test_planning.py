@@ -81,6 +81,10 @@ def test_an_empty_cluster_gets_bookkeeping_then_keyspaces_then_roles_then_grants
         "table prefect_ledger.schema_migrations",
         "table prefect_ledger.schema_locks",
         "table prefect_ledger.canary",
+        "table prefect_ledger.stamp_clocks",
+        "table prefect_ledger.stamp_blocks",
+        "table prefect_ledger.load_blocks",
+        "table prefect_ledger.load_chunks",
         "table prefect_ledger.flow_versions",
     ]
     assert {step.login for step in plan.statements} == {"superuser"}

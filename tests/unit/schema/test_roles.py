@@ -37,12 +37,19 @@ def test_nothing_is_done_when_everything_is_as_it_should_be() -> None:
     assert cql(facts()) == []
 
 
-def test_flow_roles_get_reading_and_writing_of_their_own_keyspace_only() -> None:
+STAMPS = ("stamp_clocks", "stamp_blocks", "load_blocks", "load_chunks")
+
+
+def test_flow_roles_read_and_write_their_own_keyspace_and_what_stamps_need_only() -> None:
     own = {grant for grant in wanted_grants(["flights", "weather"]) if grant.role == "flights_flow"}
     assert own == {
         Grant("flights_flow", "KEYSPACE flights", "SELECT"),
         Grant("flights_flow", "KEYSPACE flights", "MODIFY"),
         Grant("flights_flow", "TABLE system_views.settings", "SELECT"),
+    } | {
+        Grant("flights_flow", f"TABLE prefect_ledger.{table}", word)
+        for table in STAMPS
+        for word in ("SELECT", "MODIFY")
     }
 
 
