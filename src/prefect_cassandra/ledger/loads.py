@@ -1,0 +1,301 @@
+"""A load under way: its stamps, chunk by chunk, and what it says in the ledger.
+
+A load takes its blocks without another lightweight transaction than the clock's own: whoever moved
+the clock sees every block that was taken before, so all attempts of a load agree on the one with
+the lowest stamps. Chunks are plain writes of the attempt that sends them.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from prefect_cassandra.errors import ContentChangedError, SupersededError
+from prefect_cassandra.ledger.blocks import BlockRequest
+from prefect_cassandra.ledger.chunks import (
+    ChunkRecord,
+    LoadBlock,
+    Step,
+    chain,
+    decide,
+    missing_at_end,
+    slots_wanted,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from prefect_cassandra.ledger.blocks import Block, Provenance
+
+# How long an attempt may go on after newer content was taken up; its writes lose to that anyway.
+_LOOKS_EVERY = 1.0
+
+
+class Clock(Protocol):
+    """What hands out blocks; `stamps.StampClock`."""
+
+    def take(self, request: BlockRequest) -> Block:
+        """Take a block."""
+
+
+class LoadStore(Protocol):
+    """Where the blocks and chunks of loads are kept. Reads see what was written before them."""
+
+    def blocks(self, table: str, key: str) -> list[LoadBlock]:
+        """Return every block a load ever had."""
+
+    def chunks(self, table: str, start: int, number: int | None = None) -> list[ChunkRecord]:
+        """Return what is on record for a block's chunks, or for one of them."""
+
+    def record(
+        self, table: str, start: int, records: Sequence[ChunkRecord], who: Provenance
+    ) -> None:
+        """Write records of a block's chunks; an older one of the same attempt is replaced."""
+
+    def end(self, table: str, key: str, blocks: Iterable[LoadBlock]) -> None:
+        """Write state, chunks and rows of blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadIdentity:
+    """Which load this is and who runs it.
+
+    Attributes:
+        table: `keyspace.table`.
+        key: The same for every attempt at the same rows.
+        provenance: Who runs this attempt.
+    """
+
+    table: str
+    key: str
+    provenance: Provenance
+
+
+@dataclass(slots=True)
+class StampedLoad:
+    """One attempt of a load. Used by one thread.
+
+    Args:
+        identity: Which load.
+        clock: The table's clock.
+        store: Where blocks and chunks are kept.
+        chunk_rows: Rows to a chunk, unless an earlier attempt has settled that.
+        total_rows: Rows of the whole input, when they can be counted beforehand.
+    """
+
+    identity: LoadIdentity
+    clock: Clock
+    store: LoadStore
+    chunk_rows: int
+    total_rows: int | None = None
+    skipped_chunks: int = 0
+    skipped_rows: int = 0
+    owner: uuid.UUID = field(default_factory=uuid.uuid4)
+    _all: list[LoadBlock] = field(default_factory=list)
+    _chain: list[LoadBlock] = field(default_factory=list)
+    _found: dict[int, list[ChunkRecord]] = field(default_factory=lambda: defaultdict(list))
+    _mine: dict[int, ChunkRecord] = field(default_factory=dict)
+    _unsaid: list[ChunkRecord] = field(default_factory=list)
+    _looked: float = 0.0
+
+    def open(self) -> None:
+        """Find the blocks and chunks of earlier attempts, or take a first block.
+
+        Raises:
+            LedgerError: What `StampClock.take` raises.
+        """
+        self._see(self.store.blocks(self.identity.table, self.identity.key))
+        if not self._chain:
+            taken = self._extend(generation=1)
+            if self._chain[0].id == taken:
+                return  # nobody can have recorded a chunk yet
+        self.chunk_rows = self._chain[0].chunk_rows
+        for block in self._chain:
+            self._remember(block)
+
+    def recorded_rows(self, number: int) -> int | None:
+        """Return how many rows a chunk has; None when no attempt has settled that."""
+        found = [one for one in self._found.get(number, ()) if one.state != "REFUSED"]
+        return found[0].rows if found else None
+
+    def begin(self, number: int, first_row: int, rows: int, digest: bytes) -> int | None:
+        """Say what the next chunk holds; returns its stamp, or None when it is done already.
+
+        Args:
+            number: Chunks are numbered from 0 and come in order.
+            first_row: Where its first row is in the input.
+            rows: How many rows of the input it has.
+            digest: Of its content.
+
+        Raises:
+            ContentChangedError: An earlier attempt recorded other content; none of it is to be
+                sent.
+            SupersededError: Newer content of this load was taken up elsewhere.
+        """
+        self._look_around()
+        self._check_end(number, digest)
+        step, other = decide(digest, self._found.get(number, ()), self.owner)
+        if step is Step.SEND:
+            block = self._block_of(number)
+            record = ChunkRecord(
+                number, digest, self.owner, block.slot(number), first_row, rows, "BEGUN"
+            )
+            self._say(block, record)
+            # Looked at after ours is there: of two that differ, at least one sees the other.
+            found = self.store.chunks(self.identity.table, block.start, number)
+            step, other = decide(digest, found, self.owner)
+            if step is Step.SEND:
+                self._mine[number] = record
+                return record.slot
+            if step is Step.REFUSE:
+                self._say(block, replace(record, state="REFUSED"))
+        if step is Step.REFUSE:
+            raise _changed(self.identity, number, digest, other)
+        self.skipped_chunks += 1
+        self.skipped_rows += rows
+        return None
+
+    def done(self, number: int) -> None:
+        """Note that every row of a chunk is acknowledged; it is said with the next record."""
+        self._unsaid.append(replace(self._mine.pop(number), state="DONE"))
+
+    def finish(self, chunks: int, rows: int) -> None:
+        """Record that the input is at its end and every chunk done.
+
+        Raises:
+            ContentChangedError: Earlier attempts had more chunks than the input has now.
+            SupersededError: Newer content of this load was taken up elsewhere.
+        """
+        self.close()
+        self._look_around(force=True)
+        recorded = [one for records in self._found.values() for one in records]
+        beyond = missing_at_end(chunks, recorded)
+        if beyond is not None:
+            raise _ended_early(self.identity, chunks, beyond)
+        first = self._chain[0]
+        if first.state == "DONE":
+            return
+        ended = [replace(one, state="DONE", chunks=chunks, rows=rows) for one in self._chain]
+        self.store.end(self.identity.table, self.identity.key, [*ended, *self._unused()])
+
+    def close(self) -> None:
+        """Say what is done so far; an attempt that failed calls it too."""
+        said, self._unsaid = self._unsaid, []
+        for block in self._chain:
+            records = [one for one in said if block.first_chunk <= one.number < block.next_chunk]
+            if records:
+                self.store.record(
+                    self.identity.table, block.start, records, self.identity.provenance
+                )
+
+    def replaced(self) -> StampedLoad:
+        """Take a new block for other content, and return the attempt that sends it all.
+
+        Raises what `StampClock.take` does.
+        """
+        self.close()
+        fresh = StampedLoad(self.identity, self.clock, self.store, self.chunk_rows, self.total_rows)
+        fresh._take_over(self._all, self._chain[0].generation + 1)
+        return fresh
+
+    def _take_over(self, blocks: Iterable[LoadBlock], generation: int) -> None:
+        self._see(blocks)
+        self._extend(generation)
+        for block in self._chain:
+            self._remember(block)
+        older = [one for one in self._all if one.generation < self._chain[0].generation]
+        replaced = [replace(one, state="REPLACED") for one in older if one.state != "REPLACED"]
+        self.store.end(self.identity.table, self.identity.key, replaced)
+
+    def _see(self, blocks: Iterable[LoadBlock]) -> None:
+        self._all = sorted(blocks, key=lambda block: block.start)
+        self._chain = chain(self._all)
+        self._looked = time.monotonic()
+
+    def _extend(self, generation: int) -> uuid.UUID:
+        """Take a block behind those of a generation; returns its id. Another one may count."""
+        mine = [one for one in self._chain if one.generation == generation]
+        first_chunk = mine[-1].next_chunk if mine else 0
+        total = None if self.total_rows is None else -(-self.total_rows // self.chunk_rows)
+        request = BlockRequest(
+            load_key=self.identity.key,
+            chunks=slots_wanted(total, first_chunk, len(mine)),
+            chunk_rows=self.chunk_rows,
+            provenance=self.identity.provenance,
+            generation=generation,
+            first_chunk=first_chunk,
+        )
+        self.clock.take(request)
+        self._see(self.store.blocks(self.identity.table, self.identity.key))
+        return request.id
+
+    def _block_of(self, number: int) -> LoadBlock:
+        """Return the block with the slot of a chunk, taking another one at the end of the last."""
+        while number >= self._chain[-1].next_chunk:
+            self.close()
+            before = self._chain
+            self._extend(before[0].generation)
+            self._same_content(before)
+            for block in self._chain[len(before) :]:
+                self._remember(block)
+        return next(block for block in self._chain if number < block.next_chunk)
+
+    def _remember(self, block: LoadBlock) -> None:
+        for record in self.store.chunks(self.identity.table, block.start):
+            self._found[record.number].append(record)
+
+    def _say(self, block: LoadBlock, record: ChunkRecord) -> None:
+        """Write one record, together with what is done in the same block."""
+        here = [one for one in self._unsaid if block.first_chunk <= one.number < block.next_chunk]
+        self._unsaid = [one for one in self._unsaid if one not in here]
+        self.store.record(
+            self.identity.table, block.start, [*here, record], self.identity.provenance
+        )
+
+    def _look_around(self, *, force: bool = False) -> None:
+        if force or time.monotonic() - self._looked > _LOOKS_EVERY:
+            before = self._chain
+            self._see(self.store.blocks(self.identity.table, self.identity.key))
+            self._same_content(before)
+
+    def _same_content(self, before: Sequence[LoadBlock]) -> None:
+        if self._chain[0].generation != before[0].generation:
+            raise SupersededError(
+                f"the load {self.identity.key!r} into {self.identity.table} was taken up with "
+                "newer content elsewhere, so this attempt stopped"
+            )
+
+    def _check_end(self, number: int, digest: bytes) -> None:
+        chunks = self._chain[0].chunks
+        if chunks is not None and number >= chunks:
+            raise ContentChangedError(
+                f"the load {self.identity.key!r} into {self.identity.table} was finished with "
+                f"{chunks:,} chunks; now there is a chunk {number} (sha256 {digest.hex()[:16]}...)"
+            )
+
+    def _unused(self) -> list[LoadBlock]:
+        """Return the blocks of this content that other attempts, or lost answers, left over."""
+        now = [one for one in self._all if one.generation == self._chain[0].generation]
+        left = [one for one in now if one not in self._chain and one.state is None]
+        return [replace(one, state="UNUSED") for one in left]
+
+
+def _changed(
+    identity: LoadIdentity, number: int, digest: bytes, other: bytes | None
+) -> ContentChangedError:
+    recorded = other.hex()[:16] if other else "?"
+    return ContentChangedError(
+        f"the load {identity.key!r} into {identity.table} has other content than before: chunk "
+        f"{number} has sha256 {digest.hex()[:16]}..., recorded was {recorded}..."
+    )
+
+
+def _ended_early(identity: LoadIdentity, chunks: int, beyond: ChunkRecord) -> ContentChangedError:
+    return ContentChangedError(
+        f"the load {identity.key!r} into {identity.table} has {chunks:,} chunks now, and had more: "
+        f"chunk {beyond.number} with the rows from {beyond.first_row:,} on (sha256 "
+        f"{beyond.digest.hex()[:16]}...) was recorded by an earlier attempt"
+    )

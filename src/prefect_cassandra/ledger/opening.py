@@ -1,0 +1,69 @@
+"""Where a load meets its ledger: one clock per table and process, and an attempt opened on it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from prefect_cassandra.ledger.load_store import CassandraLoads
+from prefect_cassandra.ledger.loads import StampedLoad
+from prefect_cassandra.ledger.stamps import StampClock
+from prefect_cassandra.ledger.store import CassandraClocks
+
+if TYPE_CHECKING:
+    from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.ledger.loads import LoadIdentity
+
+_clocks: WeakKeyDictionary[Session, dict[str, StampClock]] = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def clock_of(session: Session, table: str) -> StampClock:
+    """Return this process's clock of a table; threads that share it share its moves.
+
+    Args:
+        session: Logged in as a role that may read and write the stamp tables.
+        table: `keyspace.table`.
+    """
+    with _lock:
+        clocks = _clocks.setdefault(session, {})
+        if table not in clocks:
+            known = next(iter(clocks.values()), None)
+            store = known.store if known is not None else CassandraClocks(session)
+            clocks[table] = StampClock(store, table)
+        return clocks[table]
+
+
+def open_load(
+    session: Session, identity: LoadIdentity, *, chunk_rows: int, total_rows: int | None = None
+) -> StampedLoad:
+    """Begin an attempt of a load: with the stamps of the earlier ones, or with a block of its own.
+
+    Args:
+        session: Logged in as a role that may read and write the stamp tables.
+        identity: Which load, and who runs it.
+        chunk_rows: Rows to a chunk, unless an earlier attempt has settled that.
+        total_rows: Rows of the whole input, when they can be counted beforehand.
+
+    Raises:
+        NoStampsError: The cluster has no ledger, or not for this role; nothing was written.
+        LedgerError: No stamps can be had; nothing was written.
+        UnreachableError: The database did not answer; nothing was written.
+        NotAppliedError: Too few replicas are up; nothing was written.
+    """
+    clock = clock_of(session, identity.table)
+    load = StampedLoad(identity, clock, CassandraLoads(session), chunk_rows, total_rows)
+    load.open()
+    return load
+
+
+def _after_fork_in_child() -> None:
+    # A lock may have been held at the fork, by a thread that is not here.
+    global _lock  # noqa: PLW0603 -- see above
+    _lock = threading.Lock()
+    _clocks.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,158 @@
+"""What the ledger holds of each table: its clock, the blocks of late, and which are still open.
+
+The records of blocks lie in a partition for each hour with any. Every block knows where the one
+before it starts, so the hours without are passed over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from prefect_cassandra.errors import PermissionDeniedError, StatementError
+from prefect_cassandra.ledger.blocks import SECOND, from_json, hour_of
+from prefect_cassandra.ledger.store import QUORUM, DatabaseTime, ledger_access
+from prefect_cassandra.schema.model import LEDGER
+from prefect_cassandra.schema.tables import STAMP_TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.ledger.blocks import Block
+
+_CLOCKS = "SELECT table_name, next, newest FROM prefect_ledger.stamp_clocks"
+_HOUR = """SELECT start, previous, load_key, generation, kind, run, task, attempt, person, source,
+ created_at, state, chunks, rows FROM prefect_ledger.stamp_blocks
+ WHERE table_name = ? AND hour = ?"""
+_SIZES = "SELECT table_name, mebibytes FROM system_views.disk_usage WHERE keyspace_name = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBlock:
+    """A block whose load is under way, or was left half done.
+
+    Attributes:
+        start: Its first stamp.
+        load_key: Which load.
+        generation: Which of the load's contents.
+        run: Identifier of the flow run.
+        person: Who started it.
+        since: When it was taken, UTC.
+    """
+
+    start: int
+    load_key: str
+    generation: int
+    run: str
+    person: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TableLedger:
+    """What the ledger holds of one table.
+
+    Attributes:
+        table: `keyspace.table`.
+        next: The first stamp that nobody has.
+        ahead: Seconds that its clock is ahead of now; below zero when it lags, which is usual.
+        blocks: Blocks taken in the time looked at.
+        chunks: Chunks of the loads among them that are done.
+        rows: Rows of those.
+        open: Those that are not done, the newest first.
+    """
+
+    table: str
+    next: int
+    ahead: float
+    blocks: int
+    chunks: int
+    rows: int
+    open: tuple[OpenBlock, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The whole ledger.
+
+    Attributes:
+        tables: By name.
+        disk: Mebibytes of the ledger's tables on the node that was asked; empty when the role may
+            not know.
+    """
+
+    tables: tuple[TableLedger, ...]
+    disk: dict[str, int]
+
+
+def overview(session: Session, *, hours: float, table: str | None = None) -> Overview:
+    """Look at clocks and blocks.
+
+    Args:
+        session: Logged in as a role that may read the stamp tables.
+        hours: How far to look back from each table's newest block.
+        table: `keyspace.table`, to look at that one alone.
+
+    Raises what `Session.execute` does, and NoStampsError when there is no ledger.
+    """
+    now = DatabaseTime(session)()
+    with ledger_access():
+        clocks = session.execute(_CLOCKS, consistency=QUORUM).rows
+    wanted = [row for row in clocks if table in (None, row["table_name"])]
+    wanted.sort(key=lambda row: str(row["table_name"]))
+    return Overview(tuple(_table(session, row, now, hours) for row in wanted), _disk(session))
+
+
+def _table(session: Session, clock: dict[str, Any], now: int, hours: float) -> TableLedger:
+    name, newest = clock["table_name"], from_json(clock["table_name"], clock["newest"])
+    since = newest[-1].start - round(hours * 3600 * SECOND)
+    rows = _blocks(session, name, newest, since)
+    found = [row for row in rows if row["start"] >= since]
+    done = [row for row in found if row["state"] == "DONE"]
+    return TableLedger(
+        table=name,
+        next=clock["next"],
+        ahead=(clock["next"] - now) / SECOND,
+        blocks=len(found),
+        chunks=sum(row["chunks"] or 0 for row in done),
+        rows=sum(row["rows"] or 0 for row in done),
+        open=tuple(_open(row) for row in found if row["state"] is None),
+    )
+
+
+def _blocks(
+    session: Session, table: str, newest: Sequence[Block], since: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the records of blocks, the newest first, hour by hour."""
+    start: int | None = newest[-1].start
+    before = newest[0].previous
+    while start is not None and start >= since:
+        rows = session.execute(_HOUR, [table, hour_of(start)], consistency=QUORUM).rows
+        # A row with nothing but a state is of a block whose table was cleared by hand.
+        yield from (row for row in rows if row["load_key"] is not None)
+        # The blocks of the clock's last move may not be filed yet; its row knows what was before.
+        start, before = (rows[-1]["previous"] if rows else before), None
+
+
+def _open(row: dict[str, Any]) -> OpenBlock:
+    return OpenBlock(
+        row["start"],
+        row["load_key"],
+        row["generation"],
+        row["run"],
+        row["person"],
+        row["created_at"],
+    )
+
+
+def _disk(session: Session) -> dict[str, int]:
+    """Return the sizes on disk; the table that tells them is for superusers, and new in 4.1."""
+    try:
+        rows = session.execute(_SIZES, [LEDGER]).rows
+    except (PermissionDeniedError, StatementError):
+        return {}
+    return {
+        row["table_name"]: row["mebibytes"] for row in rows if row["table_name"] in STAMP_TABLES
+    }
