@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
 import pytest
-from prefect import flow, task, unmapped
+from prefect import flow, runtime, task, unmapped
 from prefect.cache_policies import INPUTS
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
@@ -25,12 +26,16 @@ from prefect_cassandra import (
     cassandra_query,
     load_table,
 )
-from prefect_cassandra.errors import ConfigurationError, DataError
+from prefect_cassandra.driver.session import Session
+from prefect_cassandra.errors import ConfigurationError, ContentChangedError, DataError
+from prefect_cassandra.schema import apply
 from support.blocks import cluster_block
 from support.prefect_server import DROPPED_SOCKETS, prefect_server  # noqa: F401 -- a fixture
+from support.schema import Ground
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from prefect_cassandra import CassandraCluster
 
@@ -195,6 +200,105 @@ def test_a_retry_refuses_an_iterator_that_was_read_already(
         work(batches()).result()  # type: ignore[attr-defined]
     with pytest.raises(RuntimeError, match="the source broke"):
         work(batches).result()  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def kept(node: RunningNode, tmp_path: Path) -> tuple[CassandraCluster, str]:
+    """Return a cluster with a ledger, as a flow's role, and a table of its own."""
+    config = node.config()
+    with closing(Session(config)) as superuser:
+        ground = Ground.make(config, superuser, tmp_path)
+        ground.write("0001_tables", "t")
+        apply(ground.config, ground.installation)
+    return cluster_block(ground.role("flow")), f"{ground.keyspace}.t"
+
+
+def test_a_retry_sends_only_what_is_missing_and_the_ledger_knows_the_run(
+    kept: tuple[CassandraCluster, str],
+) -> None:
+    cluster, table = kept
+    whole = pa.table({"k": pa.array(range(5_005), pa.int32()), "v": ["x"] * 5_005})
+    attempts: list[str] = []
+
+    def batches() -> Iterator[pa.Table]:
+        yield whole.slice(0, 5_000)
+        if not attempts:
+            attempts.append(str(runtime.task_run.id))
+            raise RuntimeError("the source broke")
+        yield whole.slice(5_000)
+
+    @flow
+    def work() -> tuple[LoadReport, str]:
+        report = load_table.with_options(retries=1)(cluster, table, batches)
+        return report, str(runtime.flow_run.id)
+
+    report, run = work()
+    assert (report.rows, report.skipped_rows, report.stamped) == (5, 5_000, True)
+    assert cluster.fetch_all(f"SELECT COUNT(*) FROM {table}") == [(5_005,)]
+    (block,) = _blocks(cluster, table)
+    assert (block["run"], block["task"], block["attempt"]) == (run, attempts[0], 1)
+    assert block["load_key"] == f"flow-run/{run}/{table}/0"
+    assert (block["state"], block["source"], block["rows"]) == ("DONE", "function", 5_005)
+
+
+def _blocks(cluster: CassandraCluster, table: str) -> list[dict[str, Any]]:
+    query = "SELECT * FROM prefect_ledger.stamp_blocks WHERE table_name = ? ALLOW FILTERING"
+    return cluster.session().execute(query, [table]).rows
+
+
+def test_a_flow_that_runs_again_skips_the_loads_it_has_done(
+    kept: tuple[CassandraCluster, str],
+) -> None:
+    cluster, table = kept
+    reports: list[LoadReport] = []
+
+    @flow(retries=1)
+    def work() -> None:
+        reports.append(load_table(cluster, table, [{"k": key, "v": "x"} for key in (1, 2)]))
+        reports.append(load_table(cluster, table, [{"k": key, "v": "x"} for key in (3, 4, 5)]))
+        if len(reports) == 2:
+            raise RuntimeError("after both loads")
+
+    work()
+    assert [report.rows for report in reports] == [2, 3, 0, 0]
+    assert [report.skipped_rows for report in reports] == [0, 0, 2, 3]
+    assert sorted(block["load_key"][-2:] for block in _blocks(cluster, table)) == ["/0", "/1"]
+
+
+def test_a_flow_that_runs_again_with_other_rows_writes_them_whole(
+    kept: tuple[CassandraCluster, str],
+) -> None:
+    cluster, table = kept
+    seen: list[str] = []
+
+    @flow(retries=1)
+    def work() -> None:
+        seen.append("x" if not seen else "y")
+        load_table(cluster, table, [{"k": key, "v": seen[-1]} for key in (1, 2)])
+        if len(seen) == 1:
+            raise RuntimeError("after the load")
+
+    work()
+    assert cluster.fetch_all(f"SELECT v FROM {table}") == [("y",), ("y",)]
+    assert sorted(block["state"] for block in _blocks(cluster, table)) == ["DONE", "REPLACED"]
+
+
+def test_a_load_with_a_key_is_done_once_across_runs(kept: tuple[CassandraCluster, str]) -> None:
+    cluster, table = kept
+    rows = [{"k": 1, "v": "a"}, {"k": 2, "v": "b"}]
+
+    @flow
+    def work(data: Any, **options: Any) -> LoadReport:
+        report: LoadReport = load_table(cluster, table, data, key="once", **options)
+        return report
+
+    assert work(rows).rows == 2
+    assert (work(rows).rows, work(rows).skipped_rows) == (0, 2)
+    other = [{"k": 1, "v": "a"}, {"k": 2, "v": "c"}]
+    with pytest.raises(ContentChangedError, match="the load 'once' into"):
+        work(other)
+    assert work(other, replace=True).rows == 2
+    assert cluster.fetch_all(f"SELECT v FROM {table} WHERE k = 2") == [("c",)]
 
 
 def test_results_can_be_persisted_and_cached(cluster: CassandraCluster, table: str) -> None:

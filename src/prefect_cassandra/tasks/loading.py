@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import TYPE_CHECKING, Literal
 
 from prefect import task
@@ -15,6 +16,7 @@ from prefect_cassandra.errors import ConfigurationError
 from prefect_cassandra.settings import DriverSettings
 from prefect_cassandra.tasks.following import TAGS, run_logger
 from prefect_cassandra.tasks.load_artifacts import follower, known_rows, table_artifacts
+from prefect_cassandra.tasks.provenance import default_key, provenance
 from prefect_cassandra.writes.report import LoadReport
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
     in_flight: int | None = None,
     on_error: Literal["fail", "reject"] = "fail",
     reject_limit: int | None = 10_000,
+    key: str | None = None,
+    replace: bool = False,
 ) -> LoadReport:
     """Write rows into a table, many at a time, and say what was done.
 
@@ -62,6 +66,10 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
             its chunk is sent (5,000 rows, up to 100,000 where the rows of a partition are
             scattered), `reject` leaves the row out, counts and names it.
         reject_limit: Most rows that may be rejected; None means any number.
+        key: Name of this load of this table, in all runs: it is done exactly once. Without one, a
+            load is the same in each attempt of its task and each restart of its flow run.
+        replace: Write other content than before under the same `key` whole, at newer stamps,
+            instead of refusing it. Without a `key` that is always done.
 
     Returns:
         Rows and bytes written, rows merged and rejected, requests, repeats and seconds. In a run
@@ -72,11 +80,15 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
         StatementError: There is no such table.
         OutcomeUnknownError: A request may or may not have been applied, even after repeats. A load
             can be run again: writing the same rows twice leaves them as they are.
+        ContentChangedError: A load with this `key` had other content; nothing of it was sent.
+        SupersededError: Newer content of the same load was taken up elsewhere.
+        LedgerError: A `key` is given, and the cluster has no ledger that can keep it.
     """
     from prefect_cassandra.writes.loader import load  # noqa: PLC0415 -- brings pyarrow in
 
     _refuse_spent_iterator(data)
     options = _options(mode, consistency, in_flight, on_error, reject_limit)
+    options = _kept(options, table, data, key, replace=replace)
     report = load(
         cluster.session(),
         table,
@@ -113,12 +125,15 @@ async def aload_table(  # noqa: PLR0913 -- each can be left out but the first tw
     in_flight: int | None = None,
     on_error: Literal["fail", "reject"] = "fail",
     reject_limit: int | None = 10_000,
+    key: str | None = None,
+    replace: bool = False,
 ) -> LoadReport:
     """Do what `load_table` does in a thread of its own; cancelling the task stops the load."""
     from prefect_cassandra.writes.loader import aload  # noqa: PLC0415 -- brings pyarrow in
 
     _refuse_spent_iterator(data)
     options = _options(mode, consistency, in_flight, on_error, reject_limit)
+    options = _kept(options, table, data, key, replace=replace)
     report = await aload(
         await asyncio.to_thread(cluster.session),
         table,
@@ -156,6 +171,24 @@ def _options(
     )
 
 
+def _kept(
+    options: LoadOptions, table: str, data: object, key: str | None, *, replace: bool
+) -> LoadOptions:
+    """Say as what the load is kept in the ledger.
+
+    A flow that runs again may well fetch other rows than before, and nobody asked for those before
+    to stay: so without a key of one's own, new content is written whole.
+    """
+    from prefect_cassandra.writes.stamped import Stamped  # noqa: PLC0415 -- brings pyarrow in
+
+    name = default_key(table) if key is None else key
+    if name is None:
+        return options
+    own = key is not None
+    stamped = Stamped(name, provenance(data), replace=replace or not own, optional=not own)
+    return dataclasses.replace(options, stamped=stamped)
+
+
 def _refuse_spent_iterator(data: object) -> None:
     """Refuse to retry with an iterator: the first attempt has read an unknown part of it.
 
@@ -174,6 +207,8 @@ def _refuse_spent_iterator(data: object) -> None:
 def _log_report(report: LoadReport) -> None:
     logger = run_logger()
     logger.info("%s", report)
+    if not report.stamped and TaskRunContext.get() is not None:
+        logger.warning("This cluster has no ledger for write stamps: a retry sends all rows again.")
     for reject in report.rejects[:_REJECTS_LOGGED]:
         logger.warning("Rejected %s", reject)
     if report.rejected > _REJECTS_LOGGED:

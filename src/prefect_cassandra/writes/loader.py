@@ -27,13 +27,19 @@ from prefect_cassandra.driver.frames import frame_request, replica_groups, routi
 from prefect_cassandra.driver.identifiers import qualified
 from prefect_cassandra.driver.pump import Pump, PumpReport
 from prefect_cassandra.driver.threads import in_thread
-from prefect_cassandra.errors import ConfigurationError, DataError, PrefectCassandraError
+from prefect_cassandra.errors import (
+    ConfigurationError,
+    ContentChangedError,
+    DataError,
+    PrefectCassandraError,
+)
 from prefect_cassandra.writes.batching import Arranged, arrange, by_group, cuts, shared
 from prefect_cassandra.writes.limits import BatchLimits, server_limits
 from prefect_cassandra.writes.plan import Plan, make_plan
 from prefect_cassandra.writes.problems import problems
 from prefect_cassandra.writes.report import LoadReport, Reject
 from prefect_cassandra.writes.sources import Chunk, Part, Source, parts
+from prefect_cassandra.writes.stamped import open_stamped, replacing
 from prefect_cassandra.writes.wire import encode
 
 if TYPE_CHECKING:
@@ -46,6 +52,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.driver.tables import TableInfo
     from prefect_cassandra.writes.batching import Places
     from prefect_cassandra.writes.report import RejectSink
+    from prefect_cassandra.writes.stamped import Stamped, StampedChunks
 
 Mode = Literal["unset", "null"]
 OnError = Literal["fail", "reject"]
@@ -67,6 +74,7 @@ class LoadOptions:
         reject_limit: Most rows that may be rejected; one more stops the load. None is no limit.
         reject_sink: What keeps the rejected rows, such as a file.
         dry_run: Match, check and encode everything, and send nothing.
+        stamped: That the load is kept in the ledger, and as what; not when absent.
 
     Raises:
         ConfigurationError: A value is none of the allowed ones.
@@ -79,6 +87,7 @@ class LoadOptions:
     reject_limit: int | None = 10_000
     reject_sink: RejectSink | None = None
     dry_run: bool = False
+    stamped: Stamped | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in (("mode", ("unset", "null")), ("on_error", ("fail", "reject"))):
@@ -117,19 +126,27 @@ def load(  # noqa: PLR0913 -- where, what and how, and two ways to follow it
         DataError: The data does not fit the table; names row and column.
         StatementError: There is no such table, or the server refuses the rows.
         OutcomeUnknownError: A request may or may not have been applied, even after repeats.
+        ContentChangedError: The load's key was used before with other content.
+        SupersededError: Newer content of the same load was taken up elsewhere.
+        LedgerError: The load has to be kept in the ledger, and cannot be.
     """
     options = options or LoadOptions()
     run = _Load(session, session.table(*qualified(table, keyspace)), options)
     tell = _throttled(progress, run, progress_every) if progress is not None else None
     if options.dry_run:
         return run.report(_unsent(run.requests(data), cancelled, tell))
-    pump = Pump(session, options.in_flight, cancelled=cancelled, progress=tell)
-    try:
-        pump.run(run.requests(data))
-    except PrefectCassandraError as error:
-        error.add_note(f"Acknowledged before the failure: {run.report(pump.report)}")
-        raise
-    return run.report(pump.report)
+    run.stamped = open_stamped(session, run.name, options.stamped, data)
+    while True:  # once more when the content has changed and is to be replaced
+        pump = Pump(session, options.in_flight, cancelled=cancelled, progress=tell)
+        try:
+            return run.report(_sent(run, pump, data))
+        except ContentChangedError as error:
+            stamped = replacing(run.stamped, options.stamped, data, error)
+            run = _Load(session, run.table, options, stamped=stamped)
+            tell = _throttled(progress, run, progress_every) if progress is not None else None
+        except PrefectCassandraError as error:
+            error.add_note(f"Acknowledged before the failure: {run.report(pump.report)}")
+            raise
 
 
 async def aload(  # noqa: PLR0913 -- the parameters of load()
@@ -178,6 +195,21 @@ def _unsent(
     return PumpReport(count, rows, seconds=time.monotonic() - started)
 
 
+def _sent(run: _Load, pump: Pump, data: object) -> PumpReport:
+    """Send the whole input; the ledger hears of each chunk."""
+    stamped = run.stamped
+    if stamped is None:
+        return pump.run(run.requests(data))
+    try:
+        for answer in pump.answers(run.requests(data)):
+            stamped.acknowledge(answer)
+        if not pump.report.cancelled:
+            stamped.finish()
+    finally:
+        stamped.give_up()
+    return pump.report
+
+
 def _throttled(
     progress: Callable[[LoadReport], None], run: _Load, every: float
 ) -> Callable[[PumpReport], None]:
@@ -215,8 +247,14 @@ class _Load:
     rejected: int = 0
     rejects: list[Reject] = field(default_factory=list)
     bytes: int = 0
+    stamped: StampedChunks | None = None
     _targets: dict[tuple[object, ...], _Target] = field(default_factory=dict)
     _limits: BatchLimits | None = None
+
+    @property
+    def name(self) -> str:
+        """The table's whole name."""
+        return f"{self.table.keyspace}.{self.table.name}"
 
     @property
     def limits(self) -> BatchLimits:
@@ -227,8 +265,9 @@ class _Load:
 
     def report(self, sent: PumpReport) -> LoadReport:
         """Return what was done so far."""
+        stamped = self.stamped
         return LoadReport(
-            table=f"{self.table.keyspace}.{self.table.name}",
+            table=self.name,
             rows=sent.rows,
             merged=self.merged,
             rejected=self.rejected,
@@ -239,6 +278,9 @@ class _Load:
             bytes=self.bytes,
             cancelled=sent.cancelled,
             dry_run=self.options.dry_run,
+            stamped=stamped is not None,
+            skipped_chunks=stamped.load.skipped_chunks if stamped is not None else 0,
+            skipped_rows=stamped.skipped_rows if stamped is not None else 0,
         )
 
     def requests(self, data: object) -> Iterator[Request]:
@@ -252,14 +294,26 @@ class _Load:
             for part in known:
                 self._target(part)
             pieces = iter(known)
+        # An empty list names no columns.
+        pieces = (part for part in pieces if part.types or part.size)
+        for part, chunk in self._chunks(pieces):
+            yield from self._chunk(chunk, self._target(part))
+
+    def _chunks(self, pieces: Iterable[Part]) -> Iterator[tuple[Part, Chunk]]:
+        """Cut the input; every part is matched with the table, also one without rows."""
+        group_by = self.table.partition_key
+        if self.stamped is not None:
+            yield from self.stamped.cut(map(self._matched, pieces), group_by)
+            return
         first_row = 0
-        for part in pieces:
-            if not part.types and not part.size:
-                continue  # an empty list names no columns
-            target = self._target(part)
-            for chunk in part.chunks(first_row, self.table.partition_key):
-                yield from self._chunk(chunk, target)
+        for part in map(self._matched, pieces):
+            for chunk in part.chunks(first_row, group_by):
+                yield part, chunk
             first_row += part.size
+
+    def _matched(self, part: Part) -> Part:
+        self._target(part)
+        return part
 
     def _target(self, part: Part) -> _Target:
         """Match one part with the table, or remember that one of its shape was matched."""
@@ -290,10 +344,17 @@ class _Load:
             self._refuse(bad, chunk)
             good = np.delete(np.arange(chunk.size), list(bad))
             columns = [column.take(good) for column in columns]
-        yield from self._requests(columns, target)
+        if self.stamped is None:
+            yield from self._requests(columns, target)
+            return
+        stamp = self.stamped.begin(chunk, columns, plan, self.options.mode)
+        if stamp is not None:
+            yield from self.stamped.follow(self._requests(columns, target, stamp))
 
-    def _requests(self, columns: list[Cells], target: _Target) -> Iterator[Request]:
-        """Yield the requests that write one chunk of good rows."""
+    def _requests(
+        self, columns: list[Cells], target: _Target, stamp: int | None = None
+    ) -> Iterator[Request]:
+        """Yield the requests that write one chunk of good rows, at `stamp` if it has one."""
         plan, unset = target.plan, self.options.mode == "unset"
         found = arrange(columns, plan.partition, plan.key, target.static, keep_earlier=unset)
         self.merged += found.merged
@@ -311,6 +372,7 @@ class _Load:
                 stop - first,
                 _key(found, plan, first),
                 self.options.consistency,
+                stamp,
             )
 
     def _by_replicas(self, found: Arranged, plan: Plan) -> tuple[Arranged, Places]:

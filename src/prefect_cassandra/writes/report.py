@@ -43,7 +43,9 @@ class RejectSink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """The result of `load_table`; `rows + merged + rejected` is the number of rows read.
+    """The result of `load_table`.
+
+    `rows + merged + rejected + skipped_rows` is the number of rows read.
 
     Attributes:
         table: `keyspace.table`.
@@ -59,6 +61,9 @@ class LoadReport:
         bytes: Bytes of the encoded rows that were handed over for sending.
         cancelled: Whether it was stopped from outside, before the end of the input.
         dry_run: Whether everything was checked and encoded, and nothing sent.
+        stamped: Whether the load is kept in the ledger, so that it can be taken up again.
+        skipped_chunks: Chunks that an earlier attempt at this load had written already.
+        skipped_rows: Rows in them.
     """
 
     table: str
@@ -72,6 +77,9 @@ class LoadReport:
     bytes: int = 0
     cancelled: bool = False
     dry_run: bool = False
+    stamped: bool = False
+    skipped_chunks: int = 0
+    skipped_rows: int = 0
 
     @property
     def rows_per_second(self) -> float:
@@ -83,4 +91,7 @@ class LoadReport:
         text += f" ({self.rows_per_second:,.0f}/s, {self.requests:,} requests"
         text += f", {self.retries:,} sent again)" if self.retries else ")"
         text += f", {self.merged:,} merged into a later row of the same key" if self.merged else ""
-        return text + (f", {self.rejected:,} rejected" if self.rejected else "")
+        text += f", {self.rejected:,} rejected" if self.rejected else ""
+        if not self.skipped_chunks:
+            return text
+        return f"{text}, {self.skipped_rows:,} skipped: an earlier attempt has written them"

@@ -1,0 +1,90 @@
+"""Who writes, told by the run that a task belongs to: what the ledger keeps beside each block."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from prefect.context import FlowRunContext, TaskRunContext
+
+from prefect_cassandra.ledger.blocks import Provenance
+from prefect_cassandra.ledger.versions import IMAGE_LABEL, VERSION_LABEL
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from prefect.client.schemas.objects import FlowRun
+
+
+_counting = threading.Lock()
+
+
+def default_key(table: str) -> str | None:
+    """Return what names a load in each attempt of a task and each restart of its flow run.
+
+    Prefect gives a restarted run new task runs with new keys. So a load is known by its place among
+    the run's loads of the same table, counted where the flow itself runs. Tasks in other processes
+    cannot count together: those loads are known by their task run, in all its attempts. None
+    outside of any run, where Prefect repeats nothing.
+
+    Args:
+        table: The table as the caller names it.
+    """
+    task, flow = TaskRunContext.get(), FlowRunContext.get()
+    if task is None:
+        return None
+    if flow is None or flow.flow_run is None or flow.detached:
+        return f"task-run/{task.task_run.id}/{table}"
+    return f"flow-run/{flow.flow_run.id}/{table}/{_place(flow, task.task_run.id, table)}"
+
+
+def _place(flow: FlowRunContext, task: UUID, table: str) -> int:
+    """Return the place of a task run among the loads of a table in this attempt of the flow."""
+    # Prefect's own counters live exactly as long as one attempt of the flow.
+    counters = flow.task_run_dynamic_keys
+    mine, latest = f"prefect-cassandra/{task}", f"prefect-cassandra/{table}"
+    with _counting:
+        if mine not in counters:
+            counters[mine] = counters[latest] = int(counters.get(latest, -1)) + 1
+        return int(counters[mine])
+
+
+def provenance(data: object) -> Provenance:
+    """Return what is known of the run and of where the rows come from.
+
+    Args:
+        data: The input of the load.
+    """
+    task, flow = TaskRunContext.get(), FlowRunContext.get()
+    run = flow.flow_run if flow is not None else None
+    labels = (run.labels if run is not None else None) or {}
+    run_id = run.id if run is not None else task.task_run.flow_run_id if task is not None else None
+    return Provenance(
+        run=str(run_id or ""),
+        task=str(task.task_run.id) if task is not None else "",
+        attempt=task.task_run.run_count if task is not None else 1,
+        deployment=str(run.deployment_id or "") if run is not None else "",
+        version=str(labels.get(VERSION_LABEL) or _version(run)),
+        image=str(labels.get(IMAGE_LABEL) or ""),
+        commit=_commit(str(labels.get(VERSION_LABEL) or _version(run))),
+        person=_person(run),
+        source=str(getattr(data, "url", "") or type(data).__name__),
+    )
+
+
+def _version(run: FlowRun | None) -> str:
+    return (run.deployment_version or "") if run is not None else ""
+
+
+def _person(run: FlowRun | None) -> str:
+    """Return who started the run, as Prefect noted it: a person, a schedule, an automation."""
+    started = run.created_by if run is not None else None
+    if started is None:
+        return ""
+    return started.display_value or f"{started.type or 'unknown'} {started.id or ''}".strip()
+
+
+def _commit(version: str) -> str:
+    """Return the commit in a version that `flows push` gave, `v<number>-<commit>-<content>`."""
+    parts = version.split("-")
+    return parts[1] if len(parts) > 1 and parts[0].startswith("v") else ""

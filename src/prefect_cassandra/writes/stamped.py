@@ -1,0 +1,284 @@
+"""The ledger's side of a load: which chunks it has, at which stamps, and which are done already.
+
+A chunk that an earlier attempt recorded is cut where that one cut it, even if the input comes in
+other pieces now. Small pieces are put together, so that a chunk is worth its record.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence, Sized
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from prefect_cassandra.driver.encoded import FixedCells
+from prefect_cassandra.errors import ContentChangedError, NoStampsError, PrefectCassandraError
+from prefect_cassandra.ledger.chunks import digest_of
+from prefect_cassandra.ledger.loads import LoadIdentity
+from prefect_cassandra.ledger.opening import open_load
+from prefect_cassandra.writes.sources import CHUNK_ROWS, Chunk, Origin, Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from prefect_cassandra.driver.encoded import Cells
+    from prefect_cassandra.driver.pump import Answer
+    from prefect_cassandra.driver.request import Request
+    from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.ledger.blocks import Provenance
+    from prefect_cassandra.ledger.loads import StampedLoad
+    from prefect_cassandra.writes.plan import Plan
+    from prefect_cassandra.writes.sources import Column
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """That a load is kept in the ledger, and as what.
+
+    Attributes:
+        key: Which load: the same for every attempt at the same rows.
+        provenance: Who runs it, with what code.
+        replace: Whether other content than before is written whole, instead of refused.
+        optional: Whether a cluster without a ledger is loaded all the same, without stamps.
+    """
+
+    key: str
+    provenance: Provenance
+    replace: bool = False
+    optional: bool = False
+
+
+@dataclass(slots=True)
+class StampedChunks:
+    """The chunks of one attempt, on its sending thread.
+
+    Args:
+        load: The attempt, as the ledger has it.
+    """
+
+    load: StampedLoad
+    skipped_rows: int = 0
+    _number: int = -1
+    _next_row: int = 0
+    _chunk_of: dict[int, int] = field(default_factory=dict)
+    _left: Counter[int] = field(default_factory=Counter)
+
+    def cut(self, parts: Iterable[Part], group_by: Sequence[str]) -> Iterator[tuple[Part, Chunk]]:
+        """Cut the input into the chunks of this load.
+
+        Args:
+            parts: The input.
+            group_by: See `Part.chunks`.
+        """
+        held: list[tuple[Part, Chunk]] = []
+        first_row = 0
+        for part in parts:
+            start = 0
+            if held and _shape(held[0][0]) != _shape(part):
+                yield _joined(held)
+                held = []
+            while start < part.size:
+                have = sum(chunk.size for _, chunk in held)
+                recorded = self.load.recorded_rows(self._number + 1)
+                wanted = recorded or CHUNK_ROWS
+                if not recorded and not held and part.size - start >= wanted:
+                    for chunk in _tail(part, start).chunks(first_row + start, group_by):
+                        yield part, chunk
+                    break
+                stop = min(part.size, start + wanted - have)
+                held.append((part, part.cut(first_row + start, start, stop)))
+                start = stop
+                if have + held[-1][1].size >= wanted:
+                    yield _joined(held)
+                    held = []
+            first_row += part.size
+        if held:
+            yield _joined(held)
+
+    def begin(self, chunk: Chunk, columns: Sequence[Cells], plan: Plan, mode: str) -> int | None:
+        """Say what the next chunk holds; returns its stamp, or None when it is done already.
+
+        Args:
+            chunk: The rows, rejected ones among them.
+            columns: What is written of them, in the order of `plan`.
+            plan: The columns' names and types.
+            mode: What a missing value does.
+
+        Raises:
+            ContentChangedError: An earlier attempt recorded other content.
+            SupersededError: Newer content of this load was taken up elsewhere.
+        """
+        self._number += 1
+        first_row, self._next_row = self._next_row, self._next_row + chunk.size
+        named = [f"{column.name} {column.cql_type}" for column in plan.columns]
+        digest = digest_of("\n".join((mode, *named)), _buffers(columns))
+        stamp = self.load.begin(self._number, first_row, chunk.size, digest)
+        if stamp is None:
+            self.skipped_rows += len(columns[0])
+        return stamp
+
+    def follow(self, requests: Iterator[Request]) -> Iterator[Request]:
+        """Pass the requests of the chunk that was begun last on, and know them again."""
+        number = self._number
+        # One more than there are, until all are made: the first may be answered before the last.
+        self._left[number] += 1
+        for request in requests:
+            self._chunk_of[id(request)] = number
+            self._left[number] += 1
+            yield request
+        self._one_less(number)
+
+    def acknowledge(self, answer: Answer) -> None:
+        """Count an acknowledged request; a chunk without any left is done."""
+        self._one_less(self._chunk_of.pop(id(answer.request)))
+
+    def finish(self) -> None:
+        """Record that the whole input is written.
+
+        Raises:
+            ContentChangedError: Earlier attempts had more chunks than the input has now.
+            SupersededError: Newer content of this load was taken up elsewhere.
+        """
+        self.load.finish(self._number + 1, self._next_row)
+
+    def give_up(self) -> None:
+        """Say what is done, so that the next attempt need not send it; never fails."""
+        with suppress(PrefectCassandraError):
+            self.load.close()
+
+    def _one_less(self, number: int) -> None:
+        self._left[number] -= 1
+        if not self._left[number]:
+            del self._left[number]
+            self.load.done(number)
+
+
+def open_stamped(
+    session: Session, table: str, wanted: Stamped | None, data: object
+) -> StampedChunks | None:
+    """Find in the ledger what earlier attempts at a load did, and join them.
+
+    Args:
+        session: Where to load.
+        table: `keyspace.table`.
+        wanted: As what the load is kept; None when it is not.
+        data: The input.
+
+    Raises:
+        LedgerError: It cannot be kept, and is not optional; nothing was written.
+    """
+    if wanted is None:
+        return None
+    identity = LoadIdentity(table, wanted.key, wanted.provenance)
+    try:
+        load = open_load(session, identity, chunk_rows=CHUNK_ROWS, total_rows=_rows_known(data))
+    except NoStampsError:
+        if wanted.optional:
+            return None
+        raise
+    return StampedChunks(load)
+
+
+def replacing(
+    stamped: StampedChunks | None, wanted: Stamped | None, data: object, error: ContentChangedError
+) -> StampedChunks:
+    """Take a new block for content that has changed, to send all of it from the beginning.
+
+    Raises:
+        ContentChangedError: It is not to be replaced, or cannot be read again.
+    """
+    if stamped is None or wanted is None or not wanted.replace:
+        raise error
+    if hasattr(data, "__next__") or hasattr(data, "read_next_batch"):
+        raise ContentChangedError(
+            f"{error.message}; a {type(data).__name__} can be read only once, so the new content "
+            "cannot be sent from its beginning",
+            hint="Give a function that returns a new iterator, or a table.",
+        ) from error
+    return StampedChunks(stamped.load.replaced())
+
+
+def _rows_known(data: object) -> int | None:
+    """Return how many rows the input has, if that can be told without reading it."""
+    if isinstance(data, pa.Table | pa.RecordBatch):
+        return int(data.num_rows)
+    # A frame, or a list of rows; a list of tables has more rows than this, and then gets more room.
+    return len(data) if isinstance(data, Sized) else None
+
+
+def _shape(part: Part) -> tuple[object, ...]:
+    """Return what parts must have in common to be put together, the file they come from too."""
+    origin = part.cut(0, 0, 0).origin
+    file = None if origin is None else origin.file
+    return tuple(part.types.items()), part.nan_is_missing, file
+
+
+def _tail(part: Part, start: int) -> Part:
+    """Return the rows of a part from `start` on."""
+    if not start:
+        return part
+
+    def cut(first_row: int, begin: int, stop: int) -> Chunk:
+        return part.cut(first_row, start + begin, start + stop)
+
+    return Part(part.types, part.size - start, cut, part.nan_is_missing, part.index_names)
+
+
+def _joined(held: Sequence[tuple[Part, Chunk]]) -> tuple[Part, Chunk]:
+    """Put pieces of the same shape together."""
+    part, first = held[0]
+    chunks = [chunk for _, chunk in held]
+    if len(chunks) == 1:
+        return part, first
+    columns: dict[str, Column] = {
+        name: _concatenated([chunk.columns[name] for chunk in chunks]) for name in first.columns
+    }
+    positions = [place for chunk in chunks for place in chunk.positions]
+    origin = _joined_origin([chunk.origin for chunk in chunks if chunk.origin is not None])
+    return part, Chunk(positions, columns, first.nan_is_missing, origin)
+
+
+def _concatenated(columns: Sequence[Column]) -> Column:
+    arrays = [column for column in columns if isinstance(column, pa.Array)]
+    if len(arrays) == len(columns):
+        return pa.concat_arrays(arrays)
+    return [
+        value
+        for column in columns
+        for value in (column.to_pylist() if isinstance(column, pa.Array) else column)
+    ]
+
+
+def _joined_origin(origins: Sequence[Origin]) -> Origin | None:
+    """Put together what is known of rows from one file; each piece is of another part of it."""
+    if not origins:
+        return None
+    first = origins[0]
+    names = [name for name in first.cells if all(name in one.cells for one in origins)]
+    return Origin(
+        first.file,
+        [row for one in origins for row in one.rows],
+        {name: pa.concat_arrays([one.cells[name] for one in origins]) for name in names},
+        None if first.lines is None else [line for one in origins for line in one.lines or ()],
+        {row: why for one in origins for row, why in one.unreadable.items()},
+    )
+
+
+def _buffers(columns: Sequence[Cells]) -> Iterator[object]:
+    """Yield what tells the content of columns, whatever buffers it happens to lie in."""
+    for cells in columns:
+        missing = cells.missing
+        yield b"" if missing is None else np.packbits(missing)
+        if isinstance(cells, FixedCells):
+            items = cells.sent()
+            yield np.ascontiguousarray(items if missing is None else items[~missing]).view(np.uint8)
+            continue
+        yield cells.lengths().astype("<i4")
+        values = cells.binary()
+        _, offsets, data = values.buffers()
+        places = np.frombuffer(offsets, np.int64)[values.offset :]
+        yield b"" if data is None else memoryview(data)[places[0] : places[len(values)]]
