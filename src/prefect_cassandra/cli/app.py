@@ -70,6 +70,11 @@ app.command(
     help="Unload a table into a folder of files: Parquet, CSV or Arrow.",
 )
 app.command(
+    "prefect_cassandra.cli.ledger:app",
+    name="ledger",
+    help="Who has which write stamps, and which loads are not done.",
+)
+app.command(
     "prefect_cassandra.cli.demo:app",
     name="demo",
     help="Send 336,776 real flights through Prefect into Cassandra and count them.",
