@@ -47,6 +47,12 @@ def ground(node: Any, superuser: Session, tmp_path_factory: pytest.TempPathFacto
     return made
 
 
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let few rows be many chunks."""
+    monkeypatch.setattr("prefect_cassandra.writes.stamped._MOST_ROWS", CHUNK_ROWS)
+
+
 @dataclass
 class Target:
     """A table that no other test uses, and one load of it."""

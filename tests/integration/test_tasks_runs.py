@@ -217,15 +217,15 @@ def test_a_retry_sends_only_what_is_missing_and_the_ledger_knows_the_run(
     kept: tuple[CassandraCluster, str],
 ) -> None:
     cluster, table = kept
-    whole = pa.table({"k": pa.array(range(5_005), pa.int32()), "v": ["x"] * 5_005})
+    whole = pa.table({"k": pa.array(range(25_005), pa.int32()), "v": ["x"] * 25_005})
     attempts: list[str] = []
 
     def batches() -> Iterator[pa.Table]:
-        yield whole.slice(0, 5_000)
+        yield whole.slice(0, 25_000)
         if not attempts:
             attempts.append(str(runtime.task_run.id))
             raise RuntimeError("the source broke")
-        yield whole.slice(5_000)
+        yield whole.slice(25_000)
 
     @flow
     def work() -> tuple[LoadReport, str]:
@@ -233,12 +233,12 @@ def test_a_retry_sends_only_what_is_missing_and_the_ledger_knows_the_run(
         return report, str(runtime.flow_run.id)
 
     report, run = work()
-    assert (report.rows, report.skipped_rows, report.stamped) == (5, 5_000, True)
-    assert cluster.fetch_all(f"SELECT COUNT(*) FROM {table}") == [(5_005,)]
+    assert (report.rows, report.skipped_rows, report.stamped) == (5, 25_000, True)
+    assert cluster.fetch_all(f"SELECT COUNT(*) FROM {table}") == [(25_005,)]
     (block,) = _blocks(cluster, table)
     assert (block["run"], block["task"], block["attempt"]) == (run, attempts[0], 1)
     assert block["load_key"] == f"flow-run/{run}/{table}/0"
-    assert (block["state"], block["source"], block["rows"]) == ("DONE", "function", 5_005)
+    assert (block["state"], block["source"], block["rows"]) == ("DONE", "function", 25_005)
 
 
 def _blocks(cluster: CassandraCluster, table: str) -> list[dict[str, Any]]:

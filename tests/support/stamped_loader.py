@@ -12,6 +12,7 @@ import pyarrow as pa
 from prefect_cassandra.driver.config import ClusterConfig, Login
 from prefect_cassandra.driver.session import Session
 from prefect_cassandra.ledger.blocks import Provenance
+from prefect_cassandra.writes import stamped as stamped_chunks
 from prefect_cassandra.writes.loader import LoadOptions, load
 from prefect_cassandra.writes.sources import CHUNK_ROWS
 from prefect_cassandra.writes.stamped import Stamped
@@ -41,6 +42,7 @@ def asking(batches: int) -> Iterator[pa.Table]:
 
 
 def main() -> int:
+    stamped_chunks._MOST_ROWS = CHUNK_ROWS
     about = json.loads(sys.argv[1])
     config = ClusterConfig(
         contact_points=tuple(about["contact_points"]),

@@ -63,7 +63,7 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
         consistency: Consistency level instead of the cluster's.
         in_flight: Most requests unanswered at one time; the setting when absent.
         on_error: What a row that cannot be written does: `fail` stops the load before anything of
-            its chunk is sent (5,000 rows, up to 100,000 where the rows of a partition are
+            its chunk is sent (5,000 to 25,000 rows, up to 100,000 where the rows of a partition are
             scattered), `reject` leaves the row out, counts and names it.
         reject_limit: Most rows that may be rejected; None means any number.
         key: Name of this load of this table, in all runs: it is done exactly once. Without one, a

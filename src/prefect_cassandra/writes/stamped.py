@@ -35,6 +35,13 @@ if TYPE_CHECKING:
     from prefect_cassandra.writes.sources import Column
 
 
+# A chunk costs a write and a read of its record, a millisecond of this process; chunks this large
+# make that little.
+_MOST_ROWS = 25_000
+_BYTES = 4 << 20
+_SAMPLE = 1_000
+
+
 @dataclass(frozen=True, slots=True)
 class Stamped:
     """That a load is kept in the ledger, and as what.
@@ -84,9 +91,10 @@ class StampedChunks:
             while start < part.size:
                 have = sum(chunk.size for _, chunk in held)
                 recorded = self.load.recorded_rows(self._number + 1)
-                wanted = recorded or CHUNK_ROWS
+                wanted = recorded or _rows_worth_a_record(part)
                 if not recorded and not held and part.size - start >= wanted:
-                    for chunk in _tail(part, start).chunks(first_row + start, group_by):
+                    rest = _tail(part, start)
+                    for chunk in rest.chunks(first_row + start, group_by, wanted):
                         yield part, chunk
                     break
                 stop = min(part.size, start + wanted - have)
@@ -215,6 +223,15 @@ def _shape(part: Part) -> tuple[object, ...]:
     origin = part.cut(0, 0, 0).origin
     file = None if origin is None else origin.file
     return tuple(part.types.items()), part.nan_is_missing, file
+
+
+def _rows_worth_a_record(part: Part) -> int:
+    """Return how many rows a chunk of a part should have: many, but no more than a few MiB."""
+    sample = part.cut(0, 0, min(part.size, _SAMPLE))
+    if not sample.size or any(isinstance(column, list) for column in sample.columns.values()):
+        return CHUNK_ROWS
+    width = max(1, sample.nbytes // sample.size)
+    return max(CHUNK_ROWS, min(_MOST_ROWS, _BYTES // width))
 
 
 def _tail(part: Part, start: int) -> Part:

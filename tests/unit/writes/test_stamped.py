@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from prefect_cassandra.driver.encoded import FixedCells, VariedCells
 from prefect_cassandra.ledger.chunks import digest_of
+from prefect_cassandra.writes import stamped
 from prefect_cassandra.writes.sources import CHUNK_ROWS, Origin, arrow_part, parts
 from prefect_cassandra.writes.stamped import StampedChunks, _buffers, _rows_known
 
@@ -26,6 +27,11 @@ class Recorded:
 
     def recorded_rows(self, number: int) -> int | None:
         return self.sizes[number] if number < len(self.sizes) else None
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stamped, "_MOST_ROWS", CHUNK_ROWS)
 
 
 def cut(sizes: Sequence[int], *recorded: int) -> list[list[int]]:
@@ -123,6 +129,24 @@ def test_a_digest_is_of_the_content_and_not_of_the_buffers() -> None:
 @given(*[st.lists(st.none() | st.binary(max_size=2), max_size=4)] * 2)
 def test_digests_differ_where_the_content_does(one: list[Any], other: list[Any]) -> None:
     assert (digest(varied(*one)) == digest(varied(*other))) == (one == other)
+
+
+@pytest.mark.parametrize(
+    ("value", "rows"),
+    [
+        (pa.scalar(1), 25_000),
+        (pa.scalar("x" * 412), 10_082),
+        (pa.scalar("x" * 10_000), CHUNK_ROWS),
+    ],
+)
+def test_chunks_are_large_where_rows_are_narrow(
+    monkeypatch: pytest.MonkeyPatch, value: pa.Scalar, rows: int
+) -> None:
+    monkeypatch.setattr(stamped, "_MOST_ROWS", 25_000)
+    part = arrow_part(pa.table({"k": pa.repeat(value, 2_000)}))
+    assert stamped._rows_worth_a_record(part) == rows
+    (plain,) = parts([{"k": 1}])
+    assert stamped._rows_worth_a_record(plain) == CHUNK_ROWS
 
 
 @pytest.mark.parametrize(
