@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import time
 import uuid
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -31,9 +31,6 @@ from prefect_cassandra.schema.model import LEDGER
 from support.schema import Ground
 from support.snippets import ROOT
 from support.stamps import WHO, asking
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PROCESSES, THREADS = 8, 8
 
@@ -168,6 +165,8 @@ def test_the_ledgers_own_role_may(ground: Ground, table: str) -> None:
 def test_64_loads_from_8_processes_do_not_overlap_and_wait_less_than_2_seconds(
     ground: Ground, flow: Session, table: str
 ) -> None:
+    # Where other programs want the cores as well, everything takes so many times as long.
+    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     with ExitStack() as stack:
         takers = [stack.enter_context(_process(ground, table, f"p{n}")) for n in range(PROCESSES)]
         for one in takers:
@@ -176,21 +175,12 @@ def test_64_loads_from_8_processes_do_not_overlap_and_wait_less_than_2_seconds(
             one.stdin.write("go\n")
             one.stdin.flush()
         taken = [entry for one in takers for entry in json.loads(one.stdout.readline())]
-    clock = StampClock(CassandraClocks(flow), table)
     taken.sort(key=lambda entry: entry[1])
     assert len({key for key, *_ in taken}) == PROCESSES * THREADS
     assert all(a[2] <= b[1] for a, b in pairwise(taken))
     assert [row["start"] for row in filed(flow, table)] == [start for _, start, *_ in taken]
     waits = sorted(waited for *_, waited in taken)
-    # Two seconds; more only where even a lone taker waits long, because the machine is busy.
-    lone = min(_seconds(lambda: clock.take(asking("lone"))) for _ in range(5))
-    assert waits[-1] < max(2, 50 * lone), f"half {waits[32]:.2f} s, lone {lone:.3f} s"
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.monotonic()
-    work()
-    return time.monotonic() - began
+    assert waits[-1] < 2 * busy, f"half {waits[32]:.2f} s, the cores are {busy:.1f} times taken"
 
 
 def _process(ground: Ground, table: str, name: str) -> subprocess.Popen[str]:

@@ -158,11 +158,16 @@ class StampClock:
         return ask.answer()
 
     def _serve(self) -> None:
-        """Move the clock once, for the first of those who ask."""
-        with self._guard:
-            asks = self._asks[:_SHARED]
+        """Move the clock once, for those who have asked by the time it moves."""
+        asks = self._waiting()
+
+        def wanted() -> list[BlockRequest]:
+            nonlocal asks
+            asks = self._waiting()
+            return [ask.request for ask in asks]
+
         try:
-            blocks = self._move([ask.request for ask in asks])
+            blocks = self._move(wanted)
         except Exception as error:  # noqa: BLE001 -- raised again by every `take` that shared it
             for ask in asks:
                 ask.error = error
@@ -174,13 +179,23 @@ class StampClock:
         with self._guard:
             del self._asks[:done]
 
-    def _move(self, wanted: Sequence[BlockRequest]) -> Sequence[Block]:
-        """Move the clock over blocks for the first of `wanted`, at least one, and file them."""
+    def _waiting(self) -> list[_Ask]:
+        with self._guard:
+            return self._asks[:_SHARED]
+
+    def _move(self, ask: Callable[[], Sequence[BlockRequest]]) -> Sequence[Block]:
+        """Move the clock over blocks for the first of those who ask, at least one, and file them.
+
+        Args:
+            ask: Tells what is wanted now; it only ever grows at its end.
+        """
         # Known is a clock whose blocks are all filed; where it stands now, the move will tell.
         clock = self._known or self.store.read(self.table)
         deadline = time.monotonic() + self.patience
         pause = 0.0
         while True:
+            # Whoever came while others were ahead, or while it was waited, goes along.
+            wanted = ask()
             blocks, wait = place(self.table, clock, self.store.now(), wanted)
             if not blocks:
                 self.sleep(wait / SECOND)

@@ -112,12 +112,37 @@ def test_threads_that_ask_at_once_share_a_move() -> None:
     assert set(row.filed.values()) == set(blocks)
 
 
-def test_everyone_who_shared_a_failed_move_hears_of_it_and_the_next_one_works() -> None:
-    fates = iter(["fine", "dead"])
+def test_who_asks_while_a_move_is_lost_goes_along_with_the_next_try() -> None:
+    row = Row()
+    rival, late = taker(Store(row)), threading.Event()
+    lost = iter([True])
+
+    def lose_once() -> None:
+        if next(lost, False):
+            rival.take(asking("rival"))
+            late.set()
+            eventually(lambda: len(clock._asks) == 2, within=30)
+
+    clock = taker(Store(row, between=lose_once))
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(clock.take, asking("first"))
+        assert late.wait(30)
+        second = pool.submit(clock.take, asking("second"))
+        assert second.result(30).start == first.result(30).end
+    assert [len(move.newest) for move in row.moves] == [1, 2]
+
+
+@pytest.mark.parametrize("steps", [["dead"], ["fine", "dead"], ["fine", "fine", "dead"]])
+def test_who_asked_for_a_move_that_failed_hears_of_it_and_the_next_one_works(
+    steps: list[str],
+) -> None:
+    fates = iter(steps)
     clock = taker(Store(Row(), fate=lambda: next(fates, "fine")))
-    with pytest.raises(NotAppliedError):
+    with pytest.raises((NotAppliedError, UnreachableError)):
         clock.take(asking())
-    assert clock.take(asking()).start == NOON
+    # A block whose taker never heard of it is left over.
+    assert clock.take(asking()).start == NOON + 12 * (len(steps) == 3)
+    assert clock._asks == []
 
 
 def test_a_taker_that_always_loses_gives_up() -> None:
