@@ -54,7 +54,8 @@ def main() -> int:
         Session(config),
         about["table"],
         asking(about["batches"]),
-        LoadOptions(in_flight=4, stamped=stamped),
+        # One at a time, so that whoever watches knows what is acknowledged.
+        LoadOptions(in_flight=1, stamped=stamped),
     )
     return 0
 
