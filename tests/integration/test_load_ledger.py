@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 import uuid
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -42,6 +44,9 @@ def ground(node: Any, superuser: Session, tmp_path_factory: pytest.TempPathFacto
         "(p int, k int, v text, PRIMARY KEY (p, k));\n"
         for number in range(_TABLES)
     ]
+    tables.append(
+        f"CREATE TABLE IF NOT EXISTS {made.keyspace}.lists (p int PRIMARY KEY, l list<int>);\n"
+    )
     made.write("0001_tables", text="".join(tables))
     apply(made.config, made.installation)
     return made
@@ -152,6 +157,31 @@ def test_a_killed_load_goes_on_where_it_was(ground: Ground, target: Target, kill
     # What was said to be done is not sent again; of the last chunk it would be said with the next.
     assert report.skipped_chunks == killed_at - 1
     assert report.rows + report.skipped_rows == 6 * CHUNK_ROWS
+
+
+def test_a_list_is_not_loaded_at_stamps_because_a_repeat_would_double_it(
+    ground: Ground, target: Target
+) -> None:
+    table = f"{ground.keyspace}.lists"
+    lists = pa.table({"p": pa.array([1], pa.int32()), "l": pa.array([[1, 2]])})
+    with pytest.raises(NoStampsError, match="has the list l"):
+        load(target.session, table, lists, LoadOptions(stamped=target.stamped))
+    for _ in range(2):
+        kept = replace(target.stamped, optional=True)
+        assert not load(target.session, table, lists, LoadOptions(stamped=kept)).stamped
+    (row,) = target.session.execute(f"SELECT l FROM {table}")  # noqa: S608 -- our own
+    assert row["l"] == [1, 2]
+
+
+def test_what_is_written_after_a_load_wins_on_a_machine_that_is_behind(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.time
+    monkeypatch.setattr("cassandra.timestamps.time", SimpleNamespace(time=lambda: now() - 3600))
+    target.load(rows(0, 10))
+    update = f"UPDATE {target.table} SET v = ? WHERE p = 0 AND k = 3"  # noqa: S608 -- our own
+    target.session.execute(update, ["after"])
+    assert target.values()[3] == "after"
 
 
 def test_other_content_is_refused_and_nothing_of_the_chunk_sent(target: Target) -> None:

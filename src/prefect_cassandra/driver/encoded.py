@@ -76,10 +76,11 @@ class FixedCells:
 
     def changes(self) -> NDArray[np.bool_]:
         """Tell for each row but the first whether it differs from the one before."""
-        if self.numbers.dtype.kind != "V":
+        if self.numbers.dtype.kind not in "Vf":
             found: NDArray[np.bool_] = self.numbers[1:] != self.numbers[:-1]
             return found
-        raw = np.ascontiguousarray(self.numbers).view(np.uint8).reshape(len(self), -1)
+        # Of floats too the bytes count: 0.0 and -0.0 are two keys.
+        raw = np.ascontiguousarray(self.sent()).view(np.uint8).reshape(len(self), -1)
         differs: NDArray[np.bool_] = (raw[1:] != raw[:-1]).any(axis=1)
         return differs
 
@@ -87,7 +88,9 @@ class FixedCells:
         """Tell for each row but the first whether it is more than the one before, in some order."""
         if self.numbers.dtype.kind == "V":
             return None
-        found: NDArray[np.bool_] = self.numbers[1:] > self.numbers[:-1]
+        # Two doubles may be one float: what is sent counts.
+        numbers = self.sent() if self.numbers.dtype.kind == "f" else self.numbers
+        found: NDArray[np.bool_] = numbers[1:] > numbers[:-1]
         return found
 
     def codes(self) -> NDArray[np.int64]:

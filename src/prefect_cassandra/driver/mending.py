@@ -60,6 +60,15 @@ class MendingConnection:
         # One clock for all links: a reconnect must not step back behind writes already made.
         self.clock = MonotonicTimestampGenerator()
 
+    def write_after(self, timestamp: int) -> None:
+        """Give later writes of this process higher timestamps, whatever its wall clock says.
+
+        Args:
+            timestamp: Of a write that was made with a time from elsewhere, microseconds since 1970.
+        """
+        with self.clock.lock:
+            self.clock.last = max(self.clock.last, timestamp)
+
     def leave_parent(self) -> object:
         """Forget everything inherited through a fork, and return it so that it can be kept."""
         inherited = dict(vars(self))

@@ -116,8 +116,9 @@ def looks_idempotent(cql: str, table: TableInfo | None = None) -> bool:
         table: The table it is about, when known; lets `set = set + ?` and `map[?] = ?` through.
 
     Returns:
-        True only for what is recognised as safe; conditions, counters, list edits by position,
-        function calls, batches and DDL are not.
+        True only for what is recognised as safe; conditions, counters, function calls, batches and
+        DDL are not. Nor is anything that writes a list that is not frozen: the server gives its
+        elements new places each time, and a repeat at the same timestamp adds them once more.
     """
     words = tokens(cql)
     while words and words[-1].text == ";":
@@ -133,13 +134,16 @@ def looks_idempotent(cql: str, table: TableInfo | None = None) -> bool:
     return judge[first](words, table) if first in judge else False
 
 
-def _insert_repeats(words: list[Token], _table: TableInfo | None) -> bool:
+def _insert_repeats(words: list[Token], table: TableInfo | None) -> bool:
     keywords = [word.upper for word in words]
+    lists = {column.name for column in table.columns if column.is_plain_list} if table else set()
     if "JSON" in keywords[:6]:
-        return not _has_call(words[keywords.index("JSON") :])
+        return not lists and not _has_call(words[keywords.index("JSON") :])
     if "VALUES" not in keywords:
         return False
     start = keywords.index("VALUES") + 1
+    if lists & {word.name for word in words[:start]}:
+        return False
     end = _closing(words, start)
     inside = words[start + 1 : end]
     return (
@@ -186,7 +190,7 @@ def _assignment_repeats(part: list[Token], table: TableInfo | None) -> bool:
         return _is_keyed(name, table, ("map",)) and _is_term(value)
     if len(value) > 1 and value[0].name == name and value[1].text in "+-":
         return _is_keyed(name, table, growing) and _is_term(value[2:])
-    return _is_term(value)
+    return not _is_keyed(name, table, ("list",)) and _is_term(value)
 
 
 def _is_keyed(name: str, table: TableInfo | None, kinds: Sequence[str]) -> bool:

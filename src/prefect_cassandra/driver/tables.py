@@ -20,6 +20,11 @@ class ColumnInfo:
     cql_type: str
     kind: Kind
 
+    @property
+    def is_plain_list(self) -> bool:
+        """Whether it is a list that is not frozen, whose elements have no places of their own."""
+        return self.cql_type.startswith("list<")
+
 
 @dataclass(frozen=True, slots=True)
 class TableInfo:

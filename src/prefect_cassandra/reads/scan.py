@@ -193,7 +193,8 @@ class Scan:
                     self._ready.put(batch)
         except BaseException as error:  # noqa: BLE001 -- raised again by whoever reads the batches
             self._ready.put(error)
-        else:
+        finally:
+            # Also when it is stopped: somebody may be waiting for what comes next.
             self._ready.put(None)
 
 

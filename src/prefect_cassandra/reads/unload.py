@@ -137,7 +137,7 @@ def unload(  # noqa: PLR0913 -- the last three can be left out
         UnreachableError: No node answered.
     """
     options = options or UnloadOptions()
-    finished = _finished(url, options)
+    finished = finished_unload(url, options)
     if finished is not None:
         return finished
     count = plan_unload(session, table, url, options, keyspace=keyspace)
@@ -247,7 +247,7 @@ def finish_unload(
         ConfigurationError: Files are missing, or nothing was planned.
     """
     options = options or UnloadOptions()
-    finished = _finished(url, options)
+    finished = finished_unload(url, options)
     if finished is not None:
         return finished
     folder = Destination(url, options.storage_options)
@@ -272,8 +272,8 @@ def finish_unload(
     )
 
 
-def _finished(url: str, options: UnloadOptions) -> UnloadReport | None:
-    """Return the report of a finished unload of the same run; None when there is none.
+def finished_unload(url: str, options: UnloadOptions) -> UnloadReport | None:
+    """Return the report of a finished unload of the same `run_key`; None when there is none.
 
     Raises:
         ConfigurationError: The folder holds a finished unload of another run.

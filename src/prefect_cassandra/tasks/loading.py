@@ -196,8 +196,11 @@ def _refuse_spent_iterator(data: object) -> None:
         ConfigurationError: This is a retry and `data` can be read only once.
     """
     context = TaskRunContext.get()
-    once = hasattr(data, "__next__") or hasattr(data, "read_next_batch")
-    if context is not None and context.task_run.run_count > 1 and once:
+    if context is None or context.task_run.run_count <= 1:
+        return
+    from prefect_cassandra.writes.sources import read_only_once  # noqa: PLC0415 -- brings pyarrow in
+
+    if read_only_once(data):
         raise ConfigurationError(
             f"A {type(data).__name__} can be read only once, and an earlier attempt has read it.",
             hint="Give load_table a function that returns a new iterator, or a table.",
@@ -208,7 +211,7 @@ def _log_report(report: LoadReport) -> None:
     logger = run_logger()
     logger.info("%s", report)
     if not report.stamped and TaskRunContext.get() is not None:
-        logger.warning("This cluster has no ledger for write stamps: a retry sends all rows again.")
+        logger.warning("This load is not kept in the ledger: a retry sends all rows again.")
     for reject in report.rejects[:_REJECTS_LOGGED]:
         logger.warning("Rejected %s", reject)
     if report.rejected > _REJECTS_LOGGED:

@@ -8,6 +8,7 @@ and does not repeat those that are done.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
 import uuid
@@ -136,9 +137,14 @@ class _Spread:
         Raises:
             PartFailedError: It failed more often than it may.
         """
+        # A flow may spread several pieces of work, or the same one over other parts than before:
+        # only a run that was asked to do exactly this has done it.
+        asked = json.dumps([self.deployment, parameters], sort_keys=True, default=str)
+        digest = hashlib.sha256(asked.encode()).hexdigest()[:16]
+        name = f"{self.key}-{number}-{digest}"
         failures = 0
         for attempt in count():
-            run = self._started(f"{self.key}-{number}-{attempt}", parameters)
+            run = self._started(f"{name}-{attempt}", parameters)
             # A run that had ended before belongs to an earlier life of the parent.
             is_old = run.state is not None and run.state.is_final()
             run = run if is_old else self._ended(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
 
 from prefect.context import FlowRunContext, TaskRunContext
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 _counting = threading.Lock()
+_SOURCE_LENGTH = 1_000
 
 
 def default_key(table: str) -> str | None:
@@ -68,8 +70,25 @@ def provenance(data: object) -> Provenance:
         image=str(labels.get(IMAGE_LABEL) or ""),
         commit=_commit(str(labels.get(VERSION_LABEL) or _version(run))),
         person=_person(run),
-        source=str(getattr(data, "url", "") or type(data).__name__),
+        source=_source(data),
     )
+
+
+def _source(data: object) -> str:
+    """Return where rows come from, without the secrets that a URL may hold."""
+    urls = getattr(data, "urls", None)
+    if urls is None:
+        return type(data).__name__
+    text = " ".join(map(_bare, [urls] if isinstance(urls, str) else urls))
+    return text if len(text) <= _SOURCE_LENGTH else text[: _SOURCE_LENGTH - 1] + "…"
+
+
+def _bare(url: str) -> str:
+    """Return a URL without user, password and query; a signed one has its key in there."""
+    parts = urlsplit(url)
+    if not parts.netloc:
+        return url
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _version(run: FlowRun | None) -> str:

@@ -99,6 +99,7 @@ def unload_in_jobs(  # noqa: PLR0913 -- each can be left out but the first four
     from prefect_cassandra.reads.unload import (  # noqa: PLC0415 -- brings pyarrow in
         UnloadOptions,
         finish_unload,
+        finished_unload,
         plan_unload,
     )
 
@@ -108,6 +109,10 @@ def unload_in_jobs(  # noqa: PLR0913 -- each can be left out but the first four
     # The same for a flow run that is started again, which then goes on where it stopped.
     own = f"{context.flow_run.id}/{url}" if context and context.flow_run else ""
     chosen = UnloadOptions(**{"run_key": own, **(options or {})})
+    # A flow run that is started again after its unload was done must not throw it away.
+    done = finished_unload(url, chosen)
+    if done is not None:
+        return done
     splits = plan_unload(block.session(), table, url, chosen, keyspace=block.keyspace)
     shares = [[*range(splits)][job::jobs] for job in range(min(jobs, splits))]
     # What an earlier unload left is thrown away once, by the plan.

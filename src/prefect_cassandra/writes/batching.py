@@ -67,17 +67,19 @@ def arrange(
     if order is not None:
         partitions = partitions[order]
         columns = [column.take(order) for column in columns]
+    if static:
+        # Before rows are folded: a static value belongs to the partition, and the last one given
+        # may stand in a row whose key comes again.
+        given = [columns[place] for place in static]
+        spread = spread_static(given, partitions, keep_earlier=keep_earlier)
+        for place, column in zip(static, spread, strict=True):
+            columns[place] = column
     codes = _repeated_keys(columns[partition:key], partitions)
     merged = 0
     if codes is not None:
         before = len(codes)
         columns, kept = fold_duplicates(columns, key, codes, keep_earlier=keep_earlier)
         partitions, merged = partitions[kept], before - len(kept)
-    if static:
-        given = [columns[place] for place in static]
-        spread = spread_static(given, partitions, keep_earlier=keep_earlier)
-        for place, column in zip(static, spread, strict=True):
-            columns[place] = column
     return Arranged(columns, partitions, merged)
 
 

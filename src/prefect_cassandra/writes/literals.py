@@ -8,6 +8,7 @@ error, never an interpretation.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from datetime import date, datetime
@@ -45,6 +46,7 @@ _NANOSECONDS = {
     "ns": 1,
 }
 _SHOWN = 40
+_LARGEST_FLOAT = (2 - 2**-23) * 2.0**127  # IEEE 754, single precision
 _ZONE_HINT = "a time needs its zone, as in 2013-01-01T05:00:00Z"
 _JSON_FORMS = {
     "list": "a JSON array",
@@ -93,7 +95,9 @@ def from_json(kind: CqlType) -> Callable[[Any], Any]:
         if isinstance(value, str):
             return read(value)
         if isinstance(value, Decimal) and floating:
-            return float(value)
+            value = finite(str(value))
+        if isinstance(value, float) and kind.name == "float":
+            return _single(value)
         if isinstance(value, dict | list):
             raise ValueError(f"a JSON {_json_name(value)} is not a value of type {kind}")  # noqa: TRY004 -- a value, not an argument
         # Whether a number or a truth value fits is what every value is asked when it is encoded.
@@ -113,7 +117,7 @@ def parse_json(text: str, *, exact: bool) -> Any:
         ValueError: It is not JSON; says where.
     """
     try:
-        return json.loads(text, parse_float=Decimal if exact else None)
+        return json.loads(text, parse_float=Decimal if exact else finite)
     except RecursionError:
         raise ValueError("the JSON is nested too deeply") from None
     except json.JSONDecodeError as error:
@@ -225,6 +229,29 @@ def _bounded(name: str) -> Reader:
         return number
 
     return read
+
+
+def finite(text: str) -> float:
+    """Return a number written in digits.
+
+    Raises:
+        ValueError: It is out of the range of a double.
+    """
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{shown(text)} is out of the range of double")
+    return number
+
+
+def _single(number: float) -> float:
+    """Return a number that a float holds, if not exactly.
+
+    Raises:
+        ValueError: It is out of the range of a float.
+    """
+    if _LARGEST_FLOAT < abs(number) < math.inf:
+        raise ValueError(f"{number} is out of the range of float")
+    return number
 
 
 def _float(text: str) -> float:
@@ -340,7 +367,7 @@ _READERS: dict[str, Reader] = {
     "decimal": _decimal,
     "double": _float,
     "duration": duration,
-    "float": _float,
+    "float": lambda text: _single(_float(text)),
     "inet": str.strip,
     "text": _text,
     "time": _time,

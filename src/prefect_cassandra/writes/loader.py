@@ -135,7 +135,7 @@ def load(  # noqa: PLR0913 -- where, what and how, and two ways to follow it
     tell = _throttled(progress, run, progress_every) if progress is not None else None
     if options.dry_run:
         return run.report(_unsent(run.requests(data), cancelled, tell))
-    run.stamped = open_stamped(session, run.name, options.stamped, data)
+    run.stamped = open_stamped(session, run.table, options.stamped, data)
     while True:  # once more when the content has changed and is to be replaced
         pump = Pump(session, options.in_flight, cancelled=cancelled, progress=tell)
         try:
@@ -207,6 +207,9 @@ def _sent(run: _Load, pump: Pump, data: object) -> PumpReport:
             stamped.finish()
     finally:
         stamped.give_up()
+        # The stamps are of the nodes' time. What the flow writes next must not lose against them
+        # because this machine's clock is behind.
+        run.session.write_after(stamped.latest)
     return pump.report
 
 

@@ -180,6 +180,13 @@ def _scattered(chunk: Chunk, names: Sequence[str]) -> bool:
     return bool(len(heads) > _SCATTERED * different)
 
 
+def read_only_once(data: object) -> bool:
+    """Tell whether reading the input uses it up: an iterator, a reader, or a list of such."""
+    if isinstance(data, list | tuple):
+        return any(map(read_only_once, data))
+    return hasattr(data, "__next__") or hasattr(data, "read_next_batch")
+
+
 def parts(data: object, table: TableInfo | None = None) -> Iterator[Part]:
     """Take the input apart without copying it.
 

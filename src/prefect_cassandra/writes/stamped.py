@@ -20,7 +20,13 @@ from prefect_cassandra.errors import ContentChangedError, NoStampsError, Prefect
 from prefect_cassandra.ledger.chunks import digest_of
 from prefect_cassandra.ledger.loads import LoadIdentity
 from prefect_cassandra.ledger.opening import open_load
-from prefect_cassandra.writes.sources import CHUNK_ROWS, Chunk, Origin, Part
+from prefect_cassandra.writes.sources import (
+    CHUNK_ROWS,
+    Chunk,
+    Origin,
+    Part,
+    read_only_once,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.driver.pump import Answer
     from prefect_cassandra.driver.request import Request
     from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.driver.tables import TableInfo
     from prefect_cassandra.ledger.blocks import Provenance
     from prefect_cassandra.ledger.loads import StampedLoad
     from prefect_cassandra.writes.plan import Plan
@@ -65,10 +72,13 @@ class StampedChunks:
 
     Args:
         load: The attempt, as the ledger has it.
+        skipped_rows: Rows of chunks that were done already.
+        latest: The highest stamp of a chunk so far, done already or not.
     """
 
     load: StampedLoad
     skipped_rows: int = 0
+    latest: int = 0
     _number: int = -1
     _next_row: int = 0
     _chunk_of: dict[int, int] = field(default_factory=dict)
@@ -127,6 +137,8 @@ class StampedChunks:
         stamp = self.load.begin(self._number, first_row, chunk.size, digest)
         if stamp is None:
             self.skipped_rows += len(columns[0])
+        else:
+            self.latest = stamp
         return stamp
 
     def follow(self, requests: Iterator[Request]) -> Iterator[Request]:
@@ -166,13 +178,13 @@ class StampedChunks:
 
 
 def open_stamped(
-    session: Session, table: str, wanted: Stamped | None, data: object
+    session: Session, table: TableInfo, wanted: Stamped | None, data: object
 ) -> StampedChunks | None:
     """Find in the ledger what earlier attempts at a load did, and join them.
 
     Args:
         session: Where to load.
-        table: `keyspace.table`.
+        table: The table.
         wanted: As what the load is kept; None when it is not.
         data: The input.
 
@@ -181,14 +193,30 @@ def open_stamped(
     """
     if wanted is None:
         return None
-    identity = LoadIdentity(table, wanted.key, wanted.provenance)
+    identity = LoadIdentity(f"{table.keyspace}.{table.name}", wanted.key, wanted.provenance)
     try:
+        _require_repeatable(table)
         load = open_load(session, identity, chunk_rows=CHUNK_ROWS, total_rows=_rows_known(data))
     except NoStampsError:
         if wanted.optional:
             return None
         raise
     return StampedChunks(load)
+
+
+def _require_repeatable(table: TableInfo) -> None:
+    """Refuse stamps to a table in which a chunk that is sent again would be there twice.
+
+    Raises:
+        NoStampsError: It has a list that is not frozen.
+    """
+    lists = [column.name for column in table.columns if column.is_plain_list]
+    if lists:
+        raise NoStampsError(
+            f"{table.keyspace}.{table.name} has the list {lists[0]}, to which a repeated write "
+            "adds its elements once more, so a load cannot be taken up again",
+            hint="Make it a frozen<list<...>>, or load without a key.",
+        )
 
 
 def replacing(
@@ -201,7 +229,7 @@ def replacing(
     """
     if stamped is None or wanted is None or not wanted.replace:
         raise error
-    if hasattr(data, "__next__") or hasattr(data, "read_next_batch"):
+    if read_only_once(data):
         raise ContentChangedError(
             f"{error.message}; a {type(data).__name__} can be read only once, so the new content "
             "cannot be sent from its beginning",

@@ -61,7 +61,8 @@ def run_command(
 ) -> Usage:
     """Run a program from its start to its end and return what it took.
 
-    Memory is the largest sum over its processes, sampled five times a second.
+    Memory is the largest sum over its processes, sampled five times a second; what the kernel says
+    at the end (`ru_maxrss`) counts what this process held when it started the program.
 
     Raises:
         RuntimeError: It failed; with the end of what it printed.
@@ -84,7 +85,7 @@ def run_command(
     if process.returncode != 0:
         said = log.read_text(encoding="utf-8", errors="replace")[-_TAIL:]
         raise RuntimeError(f"{' '.join(command[:3])} ended with {process.returncode}: {said}")
-    return Usage(seconds, used.ru_utime + used.ru_stime, max(peak.mib, used.ru_maxrss / 1024))
+    return Usage(seconds, used.ru_utime + used.ru_stime, peak.mib)
 
 
 class _Peak(threading.Thread):

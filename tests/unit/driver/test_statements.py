@@ -56,6 +56,8 @@ def test_kind_is_told_by_the_first_word_and_a_condition(cql: Any, kind: Any) -> 
     [
         ("SELECT now() FROM t", None),
         ("INSERT INTO ks.t (k, v) VALUES (?, ?)", None),
+        ("INSERT INTO t (k, v) VALUES (?, ?)", COLLECTIONS),
+        ("INSERT INTO t (k, l) VALUES (?, ?)", table(k="int", l="frozen<list<int>>")),
         ("INSERT INTO ks.t (k, v) VALUES (:k, :v) USING TTL 60", None),
         ("INSERT INTO t (k, v) VALUES (-1, 'it''s (now())') USING TIMESTAMP ?;", None),
         ("INSERT INTO t (k, l) VALUES (1, [1, 2]) USING TTL ? AND TIMESTAMP ?", None),
@@ -93,6 +95,9 @@ def test_statement_that_repeats_safely_is_recognised(cql: Any, info: Any) -> Non
         ("UPDATE t SET c += ? WHERE k = ?", None),
         ("UPDATE t SET s = s + ? WHERE k = ?", None),
         ("UPDATE t SET l = l + ? WHERE k = ?", COLLECTIONS),
+        ("INSERT INTO t (k, l) VALUES (?, ?)", COLLECTIONS),
+        ("INSERT INTO t JSON ?", COLLECTIONS),
+        ("UPDATE t SET l = ? WHERE k = ?", COLLECTIONS),
         ("UPDATE t SET l = ? + l WHERE k = ?", COLLECTIONS),
         ("UPDATE t SET l[0] = ? WHERE k = ?", COLLECTIONS),
         ("UPDATE t SET m['a'] = ? WHERE k = ?", None),

@@ -96,6 +96,21 @@ def test_spread_static_gives_a_partition_its_last_value() -> None:
     ]
 
 
+def test_arrange_finds_the_last_static_value_in_a_row_that_is_folded_away_too() -> None:
+    partition, clustering = [b"p"] * 3, [b"1", b"2", b"1"]
+    columns = cells(partition, clustering, [b"old", b"new", None])
+    found = arrange(columns, 1, 2, (2,), keep_earlier=True)
+    assert values(found.columns) == [[b"p", b"p"], [b"2", b"1"], [b"new", b"new"]]
+    assert found.merged == 1
+
+
+def test_keys_are_equal_where_what_is_sent_is() -> None:
+    zeros = FixedCells(np.array([0.0, -0.0, 0.0]), np.dtype(">f8"))
+    assert arrange([zeros], 1, 1, keep_earlier=True).merged == 1
+    close = FixedCells(np.array([0.1, 0.1 + 1e-12]), np.dtype(">f4"))
+    assert arrange([*cells([b"p", b"p"]), close], 1, 2, keep_earlier=True).merged == 1
+
+
 def test_grouped_brings_partitions_together_and_keeps_the_order_of_their_rows() -> None:
     order = grouped(equal_codes(cells([b"b", b"a", b"b", b"c", b"a"])))
     assert order is not None

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from prefect_cassandra.errors import DataError
-from prefect_cassandra.writes.sources import Chunk, parts
+from prefect_cassandra.writes.sources import Chunk, parts, read_only_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -167,3 +167,14 @@ def test_chunks_of_wide_rows_hold_fewer_of_them(monkeypatch: pytest.MonkeyPatch)
     sizes = [chunk.size for chunk in part.chunks(0, ["p"], rows=2)]
     assert sum(sizes) == 20
     assert max(sizes) == 3
+
+
+def test_what_is_used_up_by_reading_is_known() -> None:
+    batch = pa.record_batch({"a": [1]})
+    reader = pa.RecordBatchReader.from_batches(batch.schema, [batch])
+    assert read_only_once(iter([batch]))
+    assert read_only_once(reader)
+    assert read_only_once([batch, reader])
+    assert read_only_once(((reader,), batch))
+    assert not read_only_once([batch, [{"a": 1}]])
+    assert not read_only_once(lambda: reader)
