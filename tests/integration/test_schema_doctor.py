@@ -57,7 +57,10 @@ def test_a_role_that_may_not_see_gossip_sees_the_members(ground: Ground) -> None
 
 
 def test_the_canary_sings_and_its_row_ends_by_itself(ledger: Session) -> None:
-    assert look_at_canary(ledger).status == "ok"
+    check = look_at_canary(ledger)
+    # How long it takes on a busy machine is what the check is to say, and not tested here.
+    assert check.status != "fail"
+    assert "a row was written and read" in check.evidence
     rows = ledger.execute("SELECT TTL(written_at) AS left FROM prefect_ledger.canary").rows
     assert rows
     assert all(0 < row["left"] <= 3600 for row in rows)

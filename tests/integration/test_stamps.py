@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import uuid
@@ -162,11 +161,9 @@ def test_the_ledgers_own_role_may(ground: Ground, table: str) -> None:
     assert StampClock(CassandraClocks(session), table).take(asking()).previous is None
 
 
-def test_64_loads_from_8_processes_do_not_overlap_and_wait_less_than_2_seconds(
+def test_64_loads_from_8_processes_do_not_overlap(
     ground: Ground, flow: Session, table: str
 ) -> None:
-    # Where other programs want the cores as well, everything takes so many times as long.
-    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     with ExitStack() as stack:
         takers = [stack.enter_context(_process(ground, table, f"p{n}")) for n in range(PROCESSES)]
         for one in takers:
@@ -179,8 +176,6 @@ def test_64_loads_from_8_processes_do_not_overlap_and_wait_less_than_2_seconds(
     assert len({key for key, *_ in taken}) == PROCESSES * THREADS
     assert all(a[2] <= b[1] for a, b in pairwise(taken))
     assert [row["start"] for row in filed(flow, table)] == [start for _, start, *_ in taken]
-    waits = sorted(waited for *_, waited in taken)
-    assert waits[-1] < 2 * busy, f"half {waits[32]:.2f} s, the cores are {busy:.1f} times taken"
 
 
 def _process(ground: Ground, table: str, name: str) -> subprocess.Popen[str]:

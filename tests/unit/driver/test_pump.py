@@ -265,7 +265,8 @@ def test_server_that_refuses_gets_fewer_at_a_time_and_everything_in_the_end(scri
 
     assert report.requests == 500
     assert report.retries > 0
-    assert report.allowed <= 6
+    # Far fewer than the 64 it may have; it feels its way up after each refusal, also at the end.
+    assert report.allowed < 16
     # Nobody who only sends what is due again and halves at each refusal needs many of them.
     assert report.retries < 250
 
