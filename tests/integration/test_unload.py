@@ -21,6 +21,7 @@ from cassandra.util import Date, Time
 
 from prefect_cassandra.driver.types import Duration
 from prefect_cassandra.errors import ConfigurationError, DataError
+from prefect_cassandra.reads.destination import Destination
 from prefect_cassandra.reads.unload import (
     UnloadOptions,
     finish_unload,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.reads.report import UnloadReport
 
     from .conftest import RunningNode
 
@@ -145,8 +147,8 @@ def test_values_beyond_pythons_types_are_kept_in_arrow_and_parquet(
     assert found["day"].cast(pa.int32()).to_pylist() == [-(2**31), 2**31 - 1]
 
     unload(superuser, table, str(tmp_path / "csv"), UnloadOptions(format="csv", splits=1))
-    text = (tmp_path / "csv" / "part-00000.csv").read_text()
-    assert str(-(2**63)) in text
+    (file,) = (tmp_path / "csv").glob("part-00000-*.csv")
+    assert str(-(2**63)) in file.read_text()
 
 
 def test_a_number_of_too_many_digits_is_refused_and_leaves_no_file(
@@ -241,6 +243,17 @@ def test_a_folder_with_files_of_someone_else_is_refused(
     assert (tmp_path / "part-00000.parquet").read_text() == "mine"
 
 
+def test_what_is_refused_throws_nothing_away(
+    superuser: Session, series: str, tmp_path: Path
+) -> None:
+    unload(superuser, series, str(tmp_path), UnloadOptions(splits=2))
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigurationError, match=r"notes\.txt"):
+        unload(superuser, series, str(tmp_path), UnloadOptions(overwrite=True))
+    (tmp_path / "notes.txt").unlink()
+    assert read(tmp_path).num_rows == 20_000
+
+
 def test_an_unfinished_unload_of_another_query_is_refused(
     superuser: Session, series: str, tmp_path: Path
 ) -> None:
@@ -266,10 +279,99 @@ def test_an_unload_without_all_its_files_is_not_finished(
     url = str(tmp_path)
     count = plan_unload(superuser, series, url, UnloadOptions(splits=3))
     unload_splits(superuser, url, range(count))
-    (tmp_path / "part-00001.parquet").unlink()
+    (file,) = tmp_path.glob("part-00001-*.parquet")
+    file.unlink()
     with pytest.raises(ConfigurationError, match="1 of 3 files are missing"):
         finish_unload(url)
     assert unload(superuser, series, url).resumed == 2
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [{"columns": ["ts"]}, {"format": "csv"}, {"consistency": "ALL"}],
+    ids=lambda chosen: next(iter(chosen)),
+)
+def test_splits_are_unloaded_as_planned_or_not_at_all(
+    superuser: Session, series: str, tmp_path: Path, chosen: dict[str, Any]
+) -> None:
+    plan_unload(superuser, series, str(tmp_path), UnloadOptions(splits=2))
+    with pytest.raises(ConfigurationError, match="another query, consistency or format"):
+        unload_splits(superuser, str(tmp_path), [0], UnloadOptions(**chosen))
+    assert not list(tmp_path.glob("part-*"))
+
+
+def test_a_split_that_was_not_planned_is_refused(
+    superuser: Session, series: str, tmp_path: Path
+) -> None:
+    plan_unload(superuser, series, str(tmp_path), UnloadOptions(splits=2))
+    with pytest.raises(ConfigurationError, match="no split 2: its 2 splits count from 0"):
+        unload_splits(superuser, str(tmp_path), [0, 1, 2])
+
+
+def test_parameters_are_compared_by_value_not_by_spelling(
+    superuser: Session, series: str, tmp_path: Path
+) -> None:
+    def chosen(*parameters: Any) -> UnloadOptions:
+        return UnloadOptions(splits=2, where="ts < ? AND v <= ?", parameters=parameters)
+
+    count = plan_unload(superuser, series, str(tmp_path), chosen(50, 1.0))
+    # As they are after a journey through JSON.
+    same = UnloadOptions(where="ts < ? AND v <= ?", parameters=[50, 1])
+    assert unload_splits(superuser, str(tmp_path), range(count), same).rows == 50
+    with pytest.raises(ConfigurationError, match="another query"):
+        plan_unload(superuser, series, str(tmp_path), chosen(51, 1.0))
+
+
+def test_a_process_of_an_earlier_unload_leaves_nothing_in_the_folder(
+    superuser: Session, series: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = str(tmp_path)
+    count = plan_unload(superuser, series, url, UnloadOptions(splits=4))
+    later = UnloadOptions(splits=3, where="ts < 10", overwrite=True)
+    seen: list[UnloadReport] = []
+
+    def overtaken(_report: UnloadReport) -> None:
+        # In the middle of its first file: another unload takes the folder and ends.
+        if not seen:
+            seen.append(unload(superuser, series, url, later))
+
+    slow = UnloadOptions(in_flight=1)
+    monkeypatch.setattr("prefect_cassandra.reads.split_files._PROGRESS_SECONDS", 0.0)
+    with pytest.raises(ConfigurationError, match="no longer where this unload"):
+        unload_splits(superuser, url, range(count), slow, progress=overtaken)
+    assert seen[0].complete
+    manifest = json.loads((tmp_path / "_manifest.json").read_text())
+    assert {path.name for path in tmp_path.glob("part-*")} == {
+        one["file"] for one in manifest["files"]
+    }
+    assert read(tmp_path).num_rows == manifest["rows"] == 10
+
+
+def test_an_overwrite_that_was_cut_off_is_finished_by_the_next(
+    superuser: Session, series: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unload(superuser, series, str(tmp_path), UnloadOptions(splits=4))
+    removed: list[str] = []
+
+    def remove(_folder: Destination, names: list[str]) -> None:
+        for name in names:
+            if len(removed) == 3:
+                raise ConnectionError(name)
+            (tmp_path / name).unlink()
+            removed.append(name)
+
+    fewer = UnloadOptions(where="ts < 10", splits=1, overwrite=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Destination, "remove", remove)
+        with pytest.raises(ConnectionError):
+            unload(superuser, series, str(tmp_path), fewer)
+    assert removed[0] == "_manifest.json"
+    assert len(list(tmp_path.glob("part-*"))) == 2
+
+    with pytest.raises(ConfigurationError, match="holds other files"):
+        unload(superuser, series, str(tmp_path))
+    assert unload(superuser, series, str(tmp_path), fewer).rows == 10
+    assert read(tmp_path).num_rows == 10
 
 
 def test_any_file_system_takes_an_unload(superuser: Session, series: str) -> None:
@@ -279,7 +381,7 @@ def test_any_file_system_takes_an_unload(superuser: Session, series: str) -> Non
     report = unload(superuser, series, url, UnloadOptions(splits=3, format="csv"))
     files = fsspec.filesystem("memory")
     names = sorted(path.rpartition("/")[2] for path in files.find(url))
-    assert names == ["_manifest.json", *(f"part-0000{n}.csv" for n in range(3))]
+    assert [name[:10] for name in names] == ["_manifest.", *(f"part-0000{n}" for n in range(3))]
     assert report.bytes == sum(files.size(f"{url}/{name}") for name in names[1:])
 
 

@@ -96,6 +96,10 @@ class Prepared:
         ]
         return batch
 
+    def encoded(self, values: Sequence[Any]) -> list[Any]:
+        """Return values that `check` returned as bytes of the protocol; null and UNSET stay."""
+        return self._serialize(values, self.statement.protocol_version)
+
     def _serialize(self, row: Sequence[Any], version: int) -> list[Any]:
         return [
             value if value is None or value is UNSET else serialize(value, version)

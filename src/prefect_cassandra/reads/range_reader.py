@@ -36,6 +36,9 @@ class RangeReader:
         chosen: Which rows and columns.
         consistency: Level instead of the session's.
         instead: Other Arrow types for some CQL types; see `arrow_types.arrow_type`.
+
+    Attributes:
+        bound: Values of the selection's own markers as CQL sends them, in hex.
     """
 
     def __init__(
@@ -53,7 +56,12 @@ class RangeReader:
         self._consistency = consistency
         self._prepared = session.prepare(range_query(table, chosen))
         # Values are checked once, before anything is read for them.
-        self._prepared.check(chosen.values(TokenRange(0, 0)))
+        values = self._prepared.check(chosen.values(TokenRange(0, 0)))
+        # The first two markers are for the range.
+        self.bound = [
+            value.hex() if isinstance(value, bytes) else "null"
+            for value in self._prepared.encoded(values)[2:]
+        ]
         self.names, self.kinds = result_columns(self._prepared)
         self.decoder = Decoder(self.names, self.kinds, instead)
         self.size = PageSize()

@@ -7,10 +7,7 @@ The manifest comes last: without it the folder is unfinished.
 
 from __future__ import annotations
 
-import hashlib
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,21 +17,19 @@ from prefect_cassandra.driver.identifiers import qualified
 from prefect_cassandra.driver.threads import in_thread
 from prefect_cassandra.errors import ConfigurationError
 from prefect_cassandra.reads.destination import Destination
-from prefect_cassandra.reads.formats import BatchFile, codec, instead
+from prefect_cassandra.reads.formats import codec
 from prefect_cassandra.reads.query import Selection, range_query
 from prefect_cassandra.reads.range_reader import RangeReader
 from prefect_cassandra.reads.report import UnloadReport
 from prefect_cassandra.reads.scan import ScanOptions, plan_splits
-from prefect_cassandra.reads.unload_plan import Done, Plan, Progress
+from prefect_cassandra.reads.split_files import SplitFiles
+from prefect_cassandra.reads.unload_plan import Plan, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.reads.formats import Format, Numbers
-
-_PROGRESS_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +52,8 @@ class UnloadOptions:
             digits, 18 of a decimal's behind the point, and refuses what does not fit exactly;
             `text` takes all. CSV is text anyway.
         overwrite: Whether to throw away what an earlier unload left in the folder.
-        run_key: Who asks. A finished unload of the same key is answered with its own report, so
-            that a repeat after the last file does nothing; any other finished one is refused.
+        run_key: Who asks, and for what. A finished unload of the same key is answered with its own
+            report, so that a repeat after the last file does nothing; any other is refused.
         storage_options: For fsspec, to open the URL.
 
     Raises:
@@ -194,20 +189,19 @@ def plan_unload(
     found = on_record.plan()
     mine = found is not None and bool(options.run_key) and found.run_key == options.run_key
     if options.overwrite and not mine:
+        _require_no_other_files(url, options, on_record.left())
         on_record.clear()
         found = None
     if found is None:
-        _require_empty(url, options)
+        _require_no_other_files(url, options)
         found = replace(
             plan, splits=tuple(plan_splits(session, *qualified(table, keyspace), options.scan))
         )
         on_record.start(found)
+        # Somebody may have planned at the same moment; whoever came last is followed by all.
+        found = on_record.plan() or found
     elif not found.same_content(plan):
-        raise ConfigurationError(
-            f"{url} holds an unfinished unload of {found.table} with another query or format, "
-            f"begun {found.started}.",
-            hint="Repeat that one, give another folder, or overwrite it.",
-        )
+        raise _another(url, found)
     return len(found.splits)
 
 
@@ -225,12 +219,24 @@ def unload_splits(  # noqa: PLR0913 -- the last two can be left out
     Returns:
         The report of these splits; its `splits` is how many they are.
 
-    Raises what `unload` does; files that were completed stay.
+    Raises what `unload` does, and `ConfigurationError` where table, options or numbers are not
+    those of the plan; files that were completed stay.
     """
     options = options or UnloadOptions()
     folder = Destination(url, options.storage_options)
     plan = _planned(folder)
-    return _Unloading(session, folder, plan, options, cancelled, progress).run(set(numbers))
+    keyspace, table = qualified(plan.table, None)
+    if not plan.same_content(_new_plan(session, keyspace, table, options)):
+        raise _another(folder.url, plan)
+    wanted = set(numbers)
+    beyond = wanted - set(range(len(plan.splits)))
+    if beyond:
+        raise ConfigurationError(
+            f"The unload planned in {folder.url} has no split {min(beyond)}: its "
+            f"{len(plan.splits)} splits count from 0.",
+            hint="Use the number that plan_unload returned last.",
+        )
+    return SplitFiles(session, folder, plan, options, cancelled, progress).run(wanted)
 
 
 def finish_unload(
@@ -301,14 +307,24 @@ def _new_plan(session: Session, keyspace: str, table: str, options: UnloadOption
     return Plan(
         table=f"{keyspace}.{table}",
         query=range_query(info, options.selection),
-        parameters="" if options.parameters is None else repr(options.parameters),
+        parameters=",".join(reader.bound),
         columns=tuple(zip(reader.names, map(str, reader.kinds), strict=True)),
         format=options.format,
         compression=codec(options.format, options.compression),
         numbers=options.numbers,
+        consistency=options.consistency or "",
         run_key=options.run_key,
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         splits=(),
+    )
+
+
+def _another(url: str, plan: Plan) -> ConfigurationError:
+    """Return the error for a folder whose files would not go together with those asked for."""
+    return ConfigurationError(
+        f"{url} holds an unfinished unload of {plan.table} with another query, consistency or "
+        f"format, begun {plan.started}.",
+        hint="Repeat that one with its own options, give another folder, or overwrite it.",
     )
 
 
@@ -321,128 +337,16 @@ def _planned(folder: Destination) -> Plan:
     return plan
 
 
-def _require_empty(url: str, options: UnloadOptions) -> None:
+def _require_no_other_files(
+    url: str, options: UnloadOptions, ours: frozenset[str] = frozenset()
+) -> None:
     """Refuse a folder with files of someone else: who reads it would take them for rows."""
-    names = [
-        name
-        for name in Destination(url, options.storage_options).names()
-        if not name.startswith((".", "_"))
-    ]
-    if names:
+    folder = Destination(url, options.storage_options)
+    names = [name for name in folder.names() if not name.startswith((".", "_"))]
+    others = sorted(set(names) - ours)
+    if others:
         raise ConfigurationError(
-            f"{url} holds other files, {min(names)} for one.",
-            hint="Give an empty folder, or one that does not exist yet.",
+            f"{url} holds other files, {others[0]} for one.",
+            hint="Give an empty folder, or one that does not exist yet. What an unload that was "
+            "to be overwritten left is thrown away by overwriting again.",
         )
-
-
-class _Unloading:
-    """One attempt to write the files that are missing."""
-
-    def __init__(  # noqa: PLR0913, PLR0917 -- private; each is another thing
-        self,
-        session: Session,
-        folder: Destination,
-        plan: Plan,
-        options: UnloadOptions,
-        cancelled: threading.Event | None,
-        progress: Callable[[UnloadReport], None] | None,
-    ) -> None:
-        self._folder = folder
-        self._plan = plan
-        self._on_record = Progress(folder)
-        self._cancelled = cancelled or threading.Event()
-        self._stop = threading.Event()
-        self._progress = progress
-        self._in_flight = options.in_flight
-        self._reader = RangeReader(
-            session,
-            session.table(*plan.table.split(".")),
-            options.selection,
-            consistency=options.consistency,
-            instead=instead(plan.format, plan.numbers),
-        )
-        self._lock = threading.Lock()
-        self._done: dict[int, Done] = {}
-        self._rows = self._resumed = 0
-        self._started = self._told = time.monotonic()
-
-    def run(self, numbers: set[int]) -> UnloadReport:
-        done = self._on_record.done(self._plan)
-        self._done = {number: one for number, one in done.items() if number in numbers}
-        self._resumed = len(self._done)
-        self._rows = sum(one.rows for one in self._done.values())
-        missing = [number for number in sorted(numbers) if number not in done]
-        with ThreadPoolExecutor(self._in_flight, thread_name_prefix="unload") as threads:
-            try:
-                for _ in threads.map(self._split, missing):
-                    pass
-            except BaseException:
-                self._stop.set()
-                threads.shutdown(wait=True, cancel_futures=True)
-                raise
-        return self._report(len(numbers))
-
-    def _split(self, number: int) -> None:
-        """Write one file, unless everything is to stop."""
-        if self._halted:
-            return
-        plan = self._plan
-        name = plan.file(number)
-        try:
-            with self._folder.new_file(name) as path:
-                rows = self._write(number, path)
-                done = Done(name, rows, path.stat().st_size, _digest(path))
-        except _HaltedError:
-            return
-        self._on_record.record(number, done)
-        with self._lock:
-            self._done[number] = done
-
-    def _write(self, number: int, path: Path) -> int:
-        plan = self._plan
-        with BatchFile(path, self._reader.decoder, plan.format, plan.compression) as file:
-            for one in plan.splits[number].ranges:
-                for batch in self._reader.batches(one):
-                    if self._halted:
-                        raise _HaltedError
-                    file.write(batch)
-                    self._tell(batch.num_rows)
-        return file.rows
-
-    @property
-    def _halted(self) -> bool:
-        return self._stop.is_set() or self._cancelled.is_set()
-
-    def _tell(self, rows: int) -> None:
-        with self._lock:
-            self._rows += rows
-            now = time.monotonic()
-            if self._progress is None or now - self._told < _PROGRESS_SECONDS:
-                return
-            self._told = now
-            report = self._report(len(self._plan.splits))
-        self._progress(report)
-
-    def _report(self, splits: int) -> UnloadReport:
-        return UnloadReport(
-            table=self._plan.table,
-            url=self._folder.url,
-            format=self._plan.format,
-            rows=self._rows,
-            bytes=sum(one.bytes for one in self._done.values()),
-            files=len(self._done),
-            splits=splits,
-            resumed=self._resumed,
-            retries=self._reader.retries,
-            seconds=time.monotonic() - self._started,
-            cancelled=self._cancelled.is_set(),
-        )
-
-
-class _HaltedError(Exception):
-    """The file under way is given up because everything stops."""
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as written:
-        return hashlib.file_digest(written, "sha256").hexdigest()

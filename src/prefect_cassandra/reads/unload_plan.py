@@ -3,11 +3,18 @@
 Beside the files of a folder that is not finished lies `_unload/`: `plan.json` with the query and
 the list of splits, and for each file that is complete a record with its rows, bytes and digest.
 `_manifest.json`, written last, holds all of it, and `_unload/` goes.
+
+Names of files and records hold the plan's identifier: what a process of an earlier unload still
+writes cannot take the place of what this one has written, nor be counted to it.
+
+While an earlier unload is thrown away, `_unload/leaving.json` lists its files.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import re
+import uuid
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,7 +28,20 @@ if TYPE_CHECKING:
 FOLDER = "_unload"
 MANIFEST = "_manifest.json"
 _PLAN = f"{FOLDER}/plan.json"
-_VERSION = 1
+_LEAVING = f"{FOLDER}/leaving.json"
+_VERSION = 2
+# What `Plan.file` makes.
+_FILE = re.compile(r"part-[0-9]{5,}-[0-9a-f]{8}\.")
+_SAME = (
+    "table",
+    "query",
+    "parameters",
+    "columns",
+    "format",
+    "compression",
+    "numbers",
+    "consistency",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +68,17 @@ class Plan:
     Args:
         table: `keyspace.table`.
         query: The query for each range; with `parameters` it says which rows and columns.
-        parameters: Values of its own markers, as text.
+        parameters: Values of its own markers as CQL sends them, in hex with commas between them: a
+            value has one spelling only, whatever Python type it came in.
         columns: Names and CQL types of the columns.
         format: Of the files.
         compression: Of the files.
         numbers: What decimals and varints become.
-        run_key: Who asked.
+        consistency: Level of the reads; empty for the session's.
+        run_key: Who asked, and for what.
         started: When, as ISO 8601 with a zone.
         splits: The pieces, a file each.
+        id: Tells it from all others.
     """
 
     table: str
@@ -65,28 +88,19 @@ class Plan:
     format: str
     compression: str
     numbers: str
+    consistency: str
     run_key: str
     started: str
     splits: tuple[Split, ...]
+    id: str = field(default_factory=lambda: uuid.uuid4().hex[:8])
 
     def file(self, number: int) -> str:
         """Return the name of a split's file."""
-        return f"part-{number:05}{suffix(self.format, self.compression)}"
+        return f"part-{number:05}-{self.id}{suffix(self.format, self.compression)}"
 
     def same_content(self, other: Plan) -> bool:
         """Tell whether files of one plan can lie beside files of the other."""
-        return all(
-            getattr(self, name) == getattr(other, name)
-            for name in (
-                "table",
-                "query",
-                "parameters",
-                "columns",
-                "format",
-                "compression",
-                "numbers",
-            )
-        )
+        return all(getattr(self, name) == getattr(other, name) for name in _SAME)
 
     def to_json(self) -> dict[str, Any]:
         """Return it for a file."""
@@ -120,7 +134,7 @@ class Plan:
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigurationError(
                 f"{where} is not the plan of an unload ({error!r}).",
-                hint="Unload into another folder, or with overwrite.",
+                hint="Unload into another folder, or empty this one.",
             ) from error
         return cls(**fields)
 
@@ -154,18 +168,41 @@ class Progress:
         sizes = self._folder.names()
         found: dict[int, Done] = {}
         for name in self._folder.names(FOLDER):
-            if not (name.startswith("done-") and name.endswith(".json")):
+            if not (name.startswith(f"done-{plan.id}-") and name.endswith(".json")):
                 continue
-            number = int(name[len("done-") : -len(".json")])
+            number = int(name[len(f"done-{plan.id}-") : -len(".json")])
             record = Done(**self._folder.read_json(f"{FOLDER}/{name}"))
             # A file that someone removed or cut is written again.
             if number < len(plan.splits) and sizes.get(record.file) == record.bytes:
                 found[number] = record
         return found
 
-    def record(self, number: int, done: Done) -> None:
+    def record(self, plan: Plan, number: int, done: Done) -> None:
         """Take note that a file is complete."""
-        self._folder.write_json(f"{FOLDER}/done-{number:05}.json", asdict(done))
+        self._folder.write_json(f"{FOLDER}/done-{plan.id}-{number:05}.json", asdict(done))
+
+    def owner(self) -> str:
+        """Return the identifier of the unload whose files are in the folder; empty for none."""
+        plan = self.plan()
+        if plan is not None:
+            return plan.id
+        manifest = self.manifest() or {}
+        return str(manifest.get("id", ""))
+
+    def require(self, plan: Plan) -> None:
+        """Check that this is still what is being unloaded into the folder.
+
+        Raises:
+            ConfigurationError: Another unload was planned meanwhile, or this one was finished.
+        """
+        found = self.plan()
+        if found is None or found.id != plan.id:
+            raise ConfigurationError(
+                f"{self._folder.url} is no longer where this unload of {plan.table} writes to: "
+                f"{'another one took its place' if found else 'somebody finished or removed it'} "
+                "meanwhile.",
+                hint="Give each unload a folder of its own.",
+            )
 
     def finish(self, plan: Plan, done: dict[int, Done]) -> None:
         """Write the manifest, and remove what only an unfinished unload needs."""
@@ -182,14 +219,32 @@ class Progress:
         }
         del held["splits"]
         self._folder.write_json(MANIFEST, held)
+        # A process of an earlier unload that was killed right after it had published a file.
+        mine = {one.file for one in done.values()}
+        self._folder.remove(sorted(self._files() - mine))
         self._folder.remove_folder(FOLDER)
 
-    def clear(self) -> None:
-        """Remove what an earlier unload left, and nothing else: its files, records, manifest."""
+    def left(self) -> frozenset[str]:
+        """Return the files that belong to an unload that is planned, finished or being removed."""
+        leaving = self._folder.read_json(_LEAVING)
         manifest, plan = self.manifest(), self.plan()
-        names = {one["file"] for one in manifest["files"]} if manifest else set()
-        if plan is not None:
-            names |= {plan.file(number) for number in range(len(plan.splits))}
+        if all(one is None for one in (leaving, manifest, plan)):
+            return frozenset()
+        of_manifest = {one["file"] for one in manifest["files"]} if manifest else set()
+        return self._files() | of_manifest | set(leaving or ())
+
+    def clear(self) -> None:
+        """Remove what an earlier unload left, and nothing else: its files, records, manifest.
+
+        Which files these are stays on record until they are gone, so that it can be cut off.
+        """
+        names = sorted(self.left())
+        if names:
+            self._folder.write_json(_LEAVING, names)
         self._folder.remove([MANIFEST])
-        self._folder.remove(sorted(names))
+        self._folder.remove(names)
         self._folder.remove_folder(FOLDER)
+
+    def _files(self) -> frozenset[str]:
+        """Return the files in the folder that are named as an unload names them."""
+        return frozenset(name for name in self._folder.names() if _FILE.match(name))
