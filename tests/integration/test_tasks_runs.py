@@ -19,12 +19,14 @@ from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
 from prefect_cassandra import (
     LoadReport,
+    UnloadReport,
     acassandra_execute,
     acassandra_query,
     aload_table,
     cassandra_execute,
     cassandra_query,
     load_table,
+    unload_table,
 )
 from prefect_cassandra.driver.session import Session
 from prefect_cassandra.errors import ConfigurationError, ContentChangedError, DataError
@@ -299,6 +301,28 @@ def test_a_load_with_a_key_is_done_once_across_runs(kept: tuple[CassandraCluster
         work(other)
     assert work(other, replace=True).rows == 2
     assert cluster.fetch_all(f"SELECT v FROM {table} WHERE k = 2") == [("c",)]
+
+
+def test_unloads_of_one_run_are_told_apart_and_known_again(
+    cluster: CassandraCluster, table: str, keyspace: str, tmp_path: Path
+) -> None:
+    other = f"{keyspace}.others"
+    cluster.execute(f"CREATE TABLE {other} (p text PRIMARY KEY)")
+    load_table.fn(cluster, table, ROWS)
+    url = str(tmp_path / "out")
+    reports: list[UnloadReport] = []
+    refused: list[bool] = []
+
+    @flow(retries=1)
+    def work() -> None:
+        reports.append(unload_table(cluster, table, url, splits=2))
+        refused.append(unload_table(cluster, other, url, return_state=True).is_failed())
+        if len(reports) == 1:
+            raise RuntimeError("after both")
+
+    work()
+    assert [(report.rows, report.resumed) for report in reports] == [(2, 0), (2, 2)]
+    assert refused == [True, True]
 
 
 def test_results_can_be_persisted_and_cached(cluster: CassandraCluster, table: str) -> None:

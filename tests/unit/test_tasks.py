@@ -23,6 +23,8 @@ PAIRS = [
     (tasks.cassandra_query, tasks.acassandra_query),
     (tasks.cassandra_execute, tasks.acassandra_execute),
     (tasks.load_table, tasks.aload_table),
+    (tasks.read_table, tasks.aread_table),
+    (tasks.unload_table, tasks.aunload_table),
 ]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import TaskRunContext
 
+from prefect_cassandra.tasks.artifacts import artifact_key
 from prefect_cassandra.tasks.following import run_logger
 
 if TYPE_CHECKING:
@@ -21,11 +22,6 @@ _create: Any = create_progress_artifact
 _update: Any = update_progress_artifact
 
 
-def key(kind: str, table: str) -> str:
-    """Return an artifact's key; Prefect takes lower-case letters, digits and dashes only."""
-    return f"{kind}-" + "".join(c if c.isalnum() and c.isascii() else "-" for c in table.lower())
-
-
 def table_artifacts(report: LoadReport) -> list[dict[str, Any]]:
     """Return the arguments of the table artifacts that tell what a load did."""
     numbers = {
@@ -38,7 +34,9 @@ def table_artifacts(report: LoadReport) -> list[dict[str, Any]]:
         "merged": report.merged,
         "rejected": report.rejected,
     }
-    done = [{"key": key("load", report.table), "table": [numbers], "description": str(report)}]
+    done = [
+        {"key": artifact_key("load", report.table), "table": [numbers], "description": str(report)}
+    ]
     if report.rejects:
         rows = [
             {"file": one.file, "row": one.row, "column": one.column, "reason": one.reason}
@@ -48,7 +46,7 @@ def table_artifacts(report: LoadReport) -> list[dict[str, Any]]:
             f"{report.rejected:,} rows of {report.rows + report.rejected:,} were not written into "
             f"`{report.table}`; the first {len(rows)} are listed."
         )
-        where = key("rejected", report.table)
+        where = artifact_key("rejected", report.table)
         done.append({"key": where, "table": rows, "description": description})
     return done
 
@@ -71,7 +69,7 @@ def follower(total: int | None) -> Callable[[LoadReport], None]:
             if shown:
                 _update(shown[0], done, str(report), _sync=True)
             else:
-                where = key("loading", report.table)
+                where = artifact_key("loading", report.table)
                 shown.append(_create(done, where, str(report), _sync=True))
         except Exception as error:  # noqa: BLE001 -- rows are being written; a bar in the UI is extra
             logger.warning("The progress could not be shown as an artifact: %s", error)

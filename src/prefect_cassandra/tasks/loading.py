@@ -7,13 +7,13 @@ import dataclasses
 from typing import TYPE_CHECKING, Literal
 
 from prefect import task
-from prefect.artifacts import acreate_table_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.context import TaskRunContext
 
 from prefect_cassandra.blocks import CassandraCluster
 from prefect_cassandra.errors import ConfigurationError
 from prefect_cassandra.settings import DriverSettings
+from prefect_cassandra.tasks.artifacts import ashow, show
 from prefect_cassandra.tasks.following import TAGS, run_logger
 from prefect_cassandra.tasks.load_artifacts import follower, known_rows, table_artifacts
 from prefect_cassandra.tasks.provenance import default_key, provenance
@@ -99,12 +99,7 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
         progress_every=_PROGRESS_SECONDS,
     )
     _log_report(report)
-    if TaskRunContext.get() is not None:
-        try:
-            for artifact in table_artifacts(report):
-                create_table_artifact(**artifact)
-        except Exception as error:  # noqa: BLE001 -- the rows are written; a page in the UI is extra
-            run_logger().warning("The load could not be shown as an artifact: %s", error)
+    show(table_artifacts(report))
     return report
 
 
@@ -144,12 +139,7 @@ async def aload_table(  # noqa: PLR0913 -- each can be left out but the first tw
         progress_every=_PROGRESS_SECONDS,
     )
     _log_report(report)
-    if TaskRunContext.get() is not None:
-        try:
-            for artifact in table_artifacts(report):
-                await acreate_table_artifact(**artifact)
-        except Exception as error:  # noqa: BLE001 -- the rows are written; a page in the UI is extra
-            run_logger().warning("The load could not be shown as an artifact: %s", error)
+    await ashow(table_artifacts(report))
     return report
 
 

@@ -8,7 +8,6 @@ and does not repeat those that are done.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import time
 import uuid
@@ -31,6 +30,7 @@ from prefect.deployments import run_deployment
 
 from prefect_cassandra.errors import PartFailedError
 from prefect_cassandra.tasks.following import run_logger
+from prefect_cassandra.tasks.keys import part_key
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -137,11 +137,7 @@ class _Spread:
         Raises:
             PartFailedError: It failed more often than it may.
         """
-        # A flow may spread several pieces of work, or the same one over other parts than before:
-        # only a run that was asked to do exactly this has done it.
-        asked = json.dumps([self.deployment, parameters], sort_keys=True, default=str)
-        digest = hashlib.sha256(asked.encode()).hexdigest()[:16]
-        name = f"{self.key}-{number}-{digest}"
+        name = part_key(self.key, number, self.deployment, parameters)
         failures = 0
         for attempt in count():
             run = self._started(f"{name}-{attempt}", parameters)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import task
-from prefect.artifacts import acreate_table_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.context import TaskRunContext
 
 from prefect_cassandra.blocks import CassandraCluster
 from prefect_cassandra.reads.report import UnloadReport
+from prefect_cassandra.tasks.artifacts import artifact_key, ashow, show
 from prefect_cassandra.tasks.following import TAGS, run_logger
+from prefect_cassandra.tasks.keys import unload_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,18 +189,14 @@ def unload_table(  # noqa: PLR0913 -- each can be left out but the first three
         compression=compression,
         numbers=numbers,
         overwrite=overwrite,
-        run_key=_run_key(url),
         storage_options=storage_options or {},
     )
+    options = replace(options, run_key=unload_key(table, url, options))
     report = unload(
         cluster.session(), table, url, options, keyspace=cluster.keyspace, progress=_progress_log()
     )
     run_logger().info("%s", report)
-    if TaskRunContext.get() is not None:
-        try:
-            create_table_artifact(**_artifact(report))
-        except Exception as error:  # noqa: BLE001 -- the files are there; a page in the UI is extra
-            run_logger().warning("The unload could not be shown as an artifact: %s", error)
+    show([_artifact(report)])
     return report
 
 
@@ -247,19 +244,15 @@ async def aunload_table(  # noqa: PLR0913 -- each can be left out but the first 
         compression=compression,
         numbers=numbers,
         overwrite=overwrite,
-        run_key=_run_key(url),
         storage_options=storage_options or {},
     )
+    options = replace(options, run_key=unload_key(table, url, options))
     session = await asyncio.to_thread(cluster.session)
     report = await aunload(
         session, table, url, options, keyspace=cluster.keyspace, progress=_progress_log()
     )
     run_logger().info("%s", report)
-    if TaskRunContext.get() is not None:
-        try:
-            await acreate_table_artifact(**_artifact(report))
-        except Exception as error:  # noqa: BLE001 -- the files are there; a page in the UI is extra
-            run_logger().warning("The unload could not be shown as an artifact: %s", error)
+    await ashow([_artifact(report)])
     return report
 
 
@@ -289,15 +282,6 @@ def _scan(
     return Scan(cluster.session(), table, options, keyspace=cluster.keyspace)
 
 
-def _run_key(url: str) -> str:
-    """Return what stays the same when this task, or its flow run, is run again."""
-    context = TaskRunContext.get()
-    if context is None:
-        return ""
-    run = context.task_run
-    return f"{run.flow_run_id or run.id}/{run.task_key}/{run.dynamic_key}/{url}"
-
-
 def _progress_log() -> Callable[[UnloadReport], None]:
     logger = run_logger()
     told = time.monotonic()
@@ -319,10 +303,8 @@ def _log_read(table: str, found: Any, started: float) -> None:
 
 
 def _artifact(report: UnloadReport) -> dict[str, Any]:
-    # Artifact keys take lower-case letters, digits and dashes only.
-    name = "".join(c if c.isalnum() and c.isascii() else "-" for c in report.table.lower())
     return {
-        "key": f"unloaded-{name}",
+        "key": artifact_key("unloaded", report.table),
         "table": [
             {
                 "table": report.table,

@@ -15,11 +15,11 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect import flow
-from prefect.context import FlowRunContext
 
 from prefect_cassandra.blocks import CassandraCluster
 from prefect_cassandra.errors import ConfigurationError
 from prefect_cassandra.tasks.following import run_logger
+from prefect_cassandra.tasks.keys import unload_key
 from prefect_cassandra.tasks.loading import load_table
 from prefect_cassandra.tasks.parts import report_part, run_parts
 from prefect_cassandra.writes.files import Files
@@ -105,10 +105,10 @@ def unload_in_jobs(  # noqa: PLR0913 -- each can be left out but the first four
 
     started = time.monotonic()
     block = CassandraCluster.load(cluster)
-    context = FlowRunContext.get()
-    # The same for a flow run that is started again, which then goes on where it stopped.
-    own = f"{context.flow_run.id}/{url}" if context and context.flow_run else ""
-    chosen = UnloadOptions(**{"run_key": own, **(options or {})})
+    chosen = UnloadOptions(**(options or {}))
+    if not chosen.run_key:
+        # A flow run that is started again goes on where it stopped.
+        chosen = replace(chosen, run_key=unload_key(table, url, chosen))
     # A flow run that is started again after its unload was done must not throw it away.
     done = finished_unload(url, chosen)
     if done is not None:
