@@ -33,12 +33,16 @@ PrefectCassandraError
 
 `code` is stable and searchable, `hint` says what to do next, `exit_code` is what the command line
 ends with: 1 a negative finding, 2 wrong input or configuration, 3 something is unreachable,
-4 an outcome or a wait ran out of time, 5 not permitted.
+4 an outcome or a wait ran out of time, 5 not permitted. What a person interrupts ends with
+`INTERRUPTED`.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
+
+# As shells count: 128 and the number of the signal, SIGINT.
+INTERRUPTED = 130
 
 
 class PrefectCassandraError(Exception):

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 from cyclopts import App, CycloptsError
 
 from prefect_cassandra.cli.output import show_error, show_traceback
-from prefect_cassandra.errors import ConfigurationError, PrefectCassandraError
+from prefect_cassandra.errors import INTERRUPTED, ConfigurationError, PrefectCassandraError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-INTERRUPTED = 130
 WRONG_INPUT = 2
 UNFORESEEN = 1
 

@@ -64,6 +64,31 @@ class Nodes:
             tls=tls if self.tls or self.ca_file else None,
         )
 
+    def local_config(self, role: str = "superuser") -> ClusterConfig:
+        """Return the connection to the stack that runs on this machine.
+
+        Args:
+            role: Whose login to take, the superuser's where the stack has none; a login folder that
+                was named comes first.
+
+        Raises:
+            DataFolderError: No stack runs.
+        """
+        from dataclasses import replace
+
+        from prefect_cassandra.driver.config import Login
+        from prefect_cassandra.local.plan import data_folder
+        from prefect_cassandra.local.supervisor import require_running
+        from prefect_cassandra.local.tools import cassandra_of
+
+        folder = data_folder(self.data)
+        if not (folder / "secrets" / role).is_dir():
+            role = "superuser"
+        config = cassandra_of(folder, require_running(folder), folder).cluster_config(role)
+        if self.login_folder is None:
+            return config
+        return replace(config, login=Login(folder=self.login_folder))
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
@@ -97,24 +122,11 @@ class Database(Nodes):
         return shared_session(self._local(table, writes=writes)), None
 
     def _local(self, table: str, *, writes: bool) -> ClusterConfig:
-        from dataclasses import replace
-
-        from prefect_cassandra.driver.config import Login
         from prefect_cassandra.driver.identifiers import qualified
-        from prefect_cassandra.local.plan import data_folder
-        from prefect_cassandra.local.supervisor import require_running
-        from prefect_cassandra.local.tools import cassandra_of
         from prefect_cassandra.schema import flow_role, reader_role
 
-        folder = data_folder(self.data)
         keyspace, _ = qualified(table, None)
-        role = (flow_role if writes else reader_role)(keyspace)
-        if not (folder / "secrets" / role).is_dir():
-            role = "superuser"
-        config = cassandra_of(folder, require_running(folder), folder).cluster_config(role)
-        if self.login_folder is not None:
-            return replace(config, login=Login(folder=self.login_folder))
-        return config
+        return self.local_config((flow_role if writes else reader_role)(keyspace))
 
 
 def _of_block(name: str) -> tuple[Session, str | None]:

@@ -43,17 +43,4 @@ def status(
 
 def _config(nodes: Nodes) -> ClusterConfig:
     """Return the connection; on the stack of this machine as superuser."""
-    if nodes.contact_points:
-        return nodes.config(nodes.login_folder)
-    from dataclasses import replace
-
-    from prefect_cassandra.driver.config import Login
-    from prefect_cassandra.local.plan import data_folder
-    from prefect_cassandra.local.supervisor import require_running
-    from prefect_cassandra.local.tools import cassandra_of
-
-    folder = data_folder(nodes.data)
-    config = cassandra_of(folder, require_running(folder), folder).cluster_config("superuser")
-    if nodes.login_folder is None:
-        return config
-    return replace(config, login=Login(folder=nodes.login_folder))
+    return nodes.config(nodes.login_folder) if nodes.contact_points else nodes.local_config()

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, Parameter
 
 from prefect_cassandra.cli.connecting import Database
-from prefect_cassandra.errors import ConfigurationError
+from prefect_cassandra.errors import INTERRUPTED, ConfigurationError
 
 if TYPE_CHECKING:
     from prefect_cassandra.writes.files import Files
     from prefect_cassandra.writes.report import LoadReport
 
 REJECTED = 1
-INTERRUPTED = 130
 _REJECTS_SHOWN = 10
 
 app = App(

@@ -10,15 +10,16 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from prefect_cassandra.cli.connecting import Database
-from prefect_cassandra.cli.load import INTERRUPTED, pairs
+from prefect_cassandra.cli.load import pairs
+from prefect_cassandra.errors import INTERRUPTED
 
 app = App(
     name="unload",
     help="Unload a table into a folder of files: Parquet, CSV or Arrow.",
     help_epilogue="""
 Exit codes: 0 all files and the manifest are there, 2 wrong input, 3 something
-is unreachable, 5 not permitted, 130 interrupted. The same command goes on where
-an unload that did not end stopped.
+is unreachable, 5 not permitted, 130 interrupted. The same command, without
+--overwrite, goes on where an unload that did not end stopped.
 """,
 )
 
@@ -113,6 +114,7 @@ def unload_table(  # noqa: PLR0913 -- one parameter an option
     else:
         data().print(Text(str(report)))
     if report.cancelled:
-        messages().print(Text("Interrupted; the same command goes on where it stopped."))
+        again = "the same command without --overwrite" if overwrite else "the same command"
+        messages().print(Text(f"Interrupted; {again} goes on where it stopped."))
         return INTERRUPTED
     return 0

@@ -21,7 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from prefect_cassandra import errors
-from prefect_cassandra.errors import DataFolderError, LocalStackError, PrefectCassandraError
+from prefect_cassandra.errors import (
+    INTERRUPTED,
+    DataFolderError,
+    LocalStackError,
+    PrefectCassandraError,
+)
 from prefect_cassandra.local.guard import find_marked, sweep
 from prefect_cassandra.local.parts import log_tail
 from prefect_cassandra.local.stack import Event, Stack, StackConfig
@@ -33,8 +38,6 @@ if TYPE_CHECKING:
 
     from prefect_cassandra.local.guard import MarkedProcess
     from prefect_cassandra.local.state import StackState
-
-INTERRUPTED = 130
 
 _PAUSE = 0.1
 # Flows, worker, server and nodes, each with its own patience, one after the other.
