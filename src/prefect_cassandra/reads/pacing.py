@@ -8,7 +8,10 @@ from enum import Enum
 # A page of this size keeps the cost of a round trip small and the memory of a scan bounded, for a
 # page is held two or three times while it is read and decoded.
 _PAGE_BYTES = 1 << 20
-_FIRST_ROWS, _MOST_ROWS = 1_000, 10_000
+_MOST_ROWS = 10_000
+# Nobody knows how wide rows are until some of them came. The first page must stay small even of
+# rows of megabytes, and a few lucky narrow ones must not decide how many wide ones are asked for.
+_FIRST_ROWS, GROWTH = 8, 4
 # A page that fails is halved so many times; after that it is the range that is too large: rows
 # that are deleted cost a read as much as rows that are there, and no page is small enough for them.
 _HALVINGS = 3
@@ -23,14 +26,15 @@ class PageSize:
     """
 
     def __init__(self) -> None:
-        self._bytes = self._rows = 0
+        self._bytes = self._rows = self._largest = 0
 
     @property
     def rows(self) -> int:
-        """Rows to ask for."""
+        """Rows to ask for: a few at first, then ever more until a page has its size."""
         if not self._rows:
             return _FIRST_ROWS
-        return max(1, min(_MOST_ROWS, _PAGE_BYTES * self._rows // max(1, self._bytes)))
+        fit = _PAGE_BYTES * self._rows // max(1, self._bytes)
+        return max(1, min(_MOST_ROWS, fit, GROWTH * max(_FIRST_ROWS, self._largest)))
 
     def learn(self, rows: int, size: int) -> None:
         """Take note of a page: its rows and its bytes.
@@ -39,6 +43,7 @@ class PageSize:
         """
         if rows:
             self._bytes, self._rows = self._bytes // 2 + size, self._rows // 2 + rows
+            self._largest = max(self._largest, rows)
 
 
 class Step(Enum):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from prefect_cassandra.driver.pages import PageReader, PageTooLargeError, result_columns
 from prefect_cassandra.reads.arrow import Decoder
 from prefect_cassandra.reads.culprit import inside, unreadable
-from prefect_cassandra.reads.pacing import PageSize, Patience, Step
+from prefect_cassandra.reads.pacing import GROWTH, PageSize, Patience, Step
 from prefect_cassandra.reads.query import range_query
 from prefect_cassandra.reads.ranges import TokenRange
 
@@ -149,7 +149,7 @@ class _Reading:
                 return None
             self._patience.answered()
             self._reader.size.learn(page.rows.rows, len(page.rows.body))
-            self._rows = min(self._reader.size.rows, self._rows * 2)
+            self._rows = min(self._reader.size.rows, self._rows * GROWTH)
             return page
 
 

@@ -14,6 +14,23 @@ def test_pages_of_wide_rows_get_few_rows() -> None:
     assert size.rows > 1_000
 
 
+def test_the_first_page_is_small_and_pages_grow_with_what_was_measured() -> None:
+    size = PageSize()
+    asked = []
+    for _ in range(8):
+        asked.append(size.rows)
+        size.learn(asked[-1], 100 * asked[-1])
+    assert asked[0] * (1 << 20) <= 16 << 20  # bytes, of rows of a megabyte
+    assert all(before < after <= 4 * before for before, after in pairwise(asked[:6]))
+    assert asked[-1] == 10_000
+
+
+def test_a_few_narrow_rows_do_not_ask_for_thousands_of_wide_ones() -> None:
+    size = PageSize()
+    size.learn(8, 80)
+    assert size.rows <= 32
+
+
 def test_a_row_larger_than_a_page_is_read_by_itself() -> None:
     size = PageSize()
     size.learn(2, 50_000_000)
