@@ -148,7 +148,24 @@ def test_values_beyond_pythons_types_are_kept_in_arrow_and_parquet(
 
     unload(superuser, table, str(tmp_path / "csv"), UnloadOptions(format="csv", splits=1))
     (file,) = (tmp_path / "csv").glob("part-00000-*.csv")
-    assert str(-(2**63)) in file.read_text()
+    assert "-292275055-05-16 16:47:04.192Z" in file.read_text()
+
+
+def test_days_of_every_year_come_back_from_csv(
+    superuser: Session, keyspace: str, tmp_path: Path
+) -> None:
+    first, copy = f"{keyspace}.days", f"{keyspace}.days_copy"
+    for table in (first, copy):
+        superuser.execute(
+            f"CREATE TABLE {table} (k text PRIMARY KEY, day date, days frozen<list<date>>)"
+        )
+    for k, day in enumerate([-(2**31), 2**31 - 1, -719_163, 2_932_897, 0]):
+        insert = f"INSERT INTO {first} (k, day, days) VALUES (?, ?, ?)"
+        superuser.execute(insert, [str(k), Date(day), [Date(day), Date(0)]])
+    unload(superuser, first, str(tmp_path / "out"), UnloadOptions(format="csv", splits=1))
+    load(superuser, copy, Files(str(tmp_path / "out")))
+    assert cells(superuser, copy) == cells(superuser, first)
+    assert len(cells(superuser, copy)) == 5
 
 
 def test_a_number_of_too_many_digits_is_refused_and_leaves_no_file(

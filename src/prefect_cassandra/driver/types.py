@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from cassandra.query import UNSET_VALUE
-from cassandra.util import Duration, Time
+from cassandra.util import Date, Duration, Time
 
 from prefect_cassandra.driver.cqltype import CqlType, UserType, parse
 from prefect_cassandra.driver.scalars import SCALARS, Check, Where, plain, refuse
@@ -20,7 +20,16 @@ from prefect_cassandra.driver.scalars import SCALARS, Check, Where, plain, refus
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["UNSET", "Duration", "Time", "UserType", "check_value", "checker", "element_checker"]
+__all__ = [
+    "UNSET",
+    "Date",
+    "Duration",
+    "Time",
+    "UserType",
+    "check_value",
+    "checker",
+    "element_checker",
+]
 
 # Binding UNSET leaves the stored cell as it is; binding None writes a tombstone over it.
 UNSET = UNSET_VALUE

@@ -1,9 +1,9 @@
 """Arrow columns as the text of CSV cells, exact enough to be loaded again.
 
-Numbers, moments in the years 1 to 9999, dates and text are left to Arrow's own CSV writer, which
-turns whole columns into text. Blobs become `0xcafe`, UUIDs their 36 characters, durations
-`1mo2d3ns`, collections JSON: lists, sets, vectors and tuples as arrays, maps as arrays of pairs,
-user-defined types as objects. A cell without a value is empty, empty text is `""`.
+Numbers, days and moments in the years 1 to 9999 and text are left to Arrow, which turns whole
+columns into text; other years have a sign. Blobs become `0xcafe`, UUIDs their 36 characters,
+durations `1mo2d3ns`, collections JSON: lists, sets, vectors and tuples as arrays, maps as arrays of
+pairs, user-defined types as objects. A cell without a value is empty, empty text is `""`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from prefect_cassandra.reads.far_dates import FIRST_DAY, LAST_DAY, spelled
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from prefect_cassandra.driver.cqltype import CqlType
 
 _NESTED = frozenset({"list", "set", "map", "tuple", "udt", "vector"})
-_UUIDS = frozenset({"uuid", "timeuuid"})
 # In JSON these stand as numbers or texts by themselves; all others are written as text.
 _JSON_NATIVE = frozenset(
     [
@@ -43,7 +44,7 @@ _JSON_NATIVE = frozenset(
 _NATIVE = _JSON_NATIVE | {"date", "time", "timestamp"}
 _HEX = np.frombuffer(bytes(range(256)).hex().encode(), "u2")
 _DASHED = np.array([8, 12, 16, 20])  # before which of the 32 digits
-_FIRST_MOMENT, _LAST_MOMENT = -62_135_596_800_000, 253_402_300_799_999  # years 1 and 9999, in ms
+_DAY = 86_400_000  # milliseconds
 
 
 def text_schema(schema: pa.Schema, kinds: Sequence[CqlType]) -> pa.Schema:
@@ -77,23 +78,46 @@ def _text(kind: CqlType, values: pa.Array) -> pa.Array:
     if kind.name in _NESTED:
         found = [None if value is None else _json(value) for value in _jsonable(kind, values)]
         return pa.array(found, pa.string())
-    if kind.name == "timestamp":
-        return _moments(values)
-    if kind.name in _UUIDS:
-        return _uuids(values)
-    if kind.name == "duration":
-        return pa.array([_duration(value) for value in values.to_pylist()], pa.string())
+    write = _WRITERS.get(kind.name)
+    if write is not None:
+        return write(values)
     if kind.name in _NATIVE:
         return values.cast(pa.string())
     return _hex(values)
 
 
+def _dates(values: pa.Array) -> pa.Array:
+    return _spelled(values, values.cast(pa.int32()), 1, spelled)
+
+
 def _moments(values: pa.Array) -> pa.Array:
-    """Write moments; outside of the years that a text can hold, milliseconds since 1970."""
-    numbers = values.cast(pa.int64())
-    near = pc.and_(pc.greater_equal(numbers, _FIRST_MOMENT), pc.less_equal(numbers, _LAST_MOMENT))
-    moments = pc.if_else(near, values, pa.scalar(None, values.type)).cast(pa.string())
-    return pc.if_else(near, moments, numbers.cast(pa.string()))
+    return _spelled(values, values.cast(pa.int64()), _DAY, _far_moment)
+
+
+def _spelled(values: pa.Array, numbers: pa.Array, day: int, far: Callable[[int], str]) -> pa.Array:
+    """Write days or moments; those that Arrow cannot write, one by one.
+
+    Args:
+        values: What to write.
+        numbers: The same, counted from 1970.
+        day: How many of these units a day has.
+        far: Writes one that is outside of the years 1 to 9999.
+    """
+    first, last = FIRST_DAY * day, (LAST_DAY + 1) * day - 1
+    near = pc.and_(pc.greater_equal(numbers, first), pc.less_equal(numbers, last))
+    if pc.all(near).as_py() is not False:
+        return values.cast(pa.string())
+    found = pc.if_else(near, values, pa.scalar(None, values.type)).cast(pa.string())
+    others = pc.if_else(near, pa.scalar(None, numbers.type), numbers).to_pylist()
+    written = [None if one is None else far(one) for one in others]
+    return pc.coalesce(found, pa.array(written, pa.string()))
+
+
+def _far_moment(milliseconds: int) -> str:
+    day, rest = divmod(milliseconds, _DAY)
+    seconds, part = divmod(rest, 1_000)
+    minutes, second = divmod(seconds, 60)
+    return f"{spelled(day)} {minutes // 60:02}:{minutes % 60:02}:{second:02}.{part:03}Z"
 
 
 def _uuids(values: pa.Array) -> pa.Array:
@@ -125,6 +149,10 @@ def _hex(values: pa.Array) -> pa.Array:
 def _under(values: pa.Array, made: pa.Array) -> pa.Array:
     """Return what was made of all values, null where they are."""
     return made if not values.null_count else pc.if_else(values.is_valid(), made, None)
+
+
+def _durations(values: pa.Array) -> pa.Array:
+    return pa.array([_duration(value) for value in values.to_pylist()], pa.string())
 
 
 def _duration(value: Any) -> str | None:
@@ -185,4 +213,11 @@ def _cut(lists: pa.Array, elements: list[Any]) -> list[Any]:
     return found
 
 
-_PLAIN = _NATIVE - {"timestamp"}
+_WRITERS: dict[str, Callable[[pa.Array], pa.Array]] = {
+    "date": _dates,
+    "duration": _durations,
+    "timestamp": _moments,
+    "timeuuid": _uuids,
+    "uuid": _uuids,
+}
+_PLAIN = _NATIVE - {"date", "timestamp"}

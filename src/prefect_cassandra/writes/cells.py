@@ -12,10 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from prefect_cassandra.driver.types import Date
 from prefect_cassandra.writes.literals import from_json, reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import date
 
     from prefect_cassandra.driver.cqltype import CqlType
     from prefect_cassandra.writes.sources import Column
@@ -114,8 +116,15 @@ def _one_by_one(values: list[Any], read: Callable[[Any], Any]) -> tuple[list[Any
 
 def _as_read(values: list[Any], kind: CqlType) -> Column:
     """Return values in the form in which their column is read in one stroke."""
+    if kind.name == "date":
+        values = [None if value is None else _days(value) for value in values]
     arrow = _ARROW.get(kind.name)
     return values if arrow is None else pa.array(values, arrow)
+
+
+def _days(value: date | Date) -> int:
+    days: int = (value if isinstance(value, Date) else Date(value)).days_from_epoch
+    return days
 
 
 def _cast(arrow: pa.DataType) -> Whole:

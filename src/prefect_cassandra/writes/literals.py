@@ -16,7 +16,8 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from prefect_cassandra.driver.types import Duration, Time
+from prefect_cassandra.driver.types import Date, Duration, Time
+from prefect_cassandra.reads.far_dates import day_of
 
 if TYPE_CHECKING:
     from prefect_cassandra.driver.cqltype import CqlType
@@ -292,17 +293,26 @@ def _blob(text: str) -> bytes:
         raise ValueError(f"{shown(text)} is not bytes: a digit is missing or not hex") from None
 
 
-def _date(text: str) -> date:
+def _date(text: str) -> date | Date:
+    bare = text.strip()
     try:
-        return datetime.strptime(text.strip(), "%Y-%m-%d").date()  # noqa: DTZ007 -- a date has none
+        return datetime.strptime(bare, "%Y-%m-%d").date()  # noqa: DTZ007 -- a date has none
     except ValueError:
-        raise _wrong(text, "a date like 2013-01-31") from None
+        day = day_of(bare)
+    if day is None:
+        raise _wrong(text, "a date like 2013-01-31, with a sign outside of the years 1 to 9999")
+    if not -(1 << 31) <= day < 1 << 31:
+        raise ValueError(f"{shown(text)} is out of the range of date")
+    return Date(day)
 
 
 def _timestamp(text: str) -> datetime:
+    bare = text.strip()
     try:
-        found = datetime.fromisoformat(text.strip())
+        found = datetime.fromisoformat(bare)
     except ValueError:
+        if day_of(re.split("[ T]", bare, maxsplit=1)[0]) is not None:
+            raise ValueError(f"{shown(text)} is outside the years 1 to 9999") from None
         raise ValueError(f"{shown(text)} is not a time: {_ZONE_HINT}") from None
     if found.tzinfo is None:
         raise ValueError(f"{shown(text)} has no time zone: {_ZONE_HINT}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.dataset as ds
 import pytest
-from cassandra.util import Duration
+from cassandra.util import Date, Duration
 
 from prefect_cassandra.driver.cqltype import UserType
 from prefect_cassandra.errors import ConfigurationError
@@ -31,7 +31,10 @@ CASES: list[tuple[str, Any, str]] = [
     ("date", dt.date(2013, 1, 2), "2013-01-02"),
     ("time", dt.time(1, 2, 3), "01:02:03.000000000"),
     ("timestamp", MOMENT, "2013-01-01 05:00:00.123Z"),
-    ("timestamp", (2**62).to_bytes(8, "big"), str(2**62)),
+    ("timestamp", (2**62).to_bytes(8, "big"), "+146140482-04-24 15:36:27.904Z"),
+    ("date", (2**32 - 1).to_bytes(4, "big"), "+5881580-07-11"),
+    ("date", bytes(4), "-5877641-06-23"),
+    ("list<date>", [Date(2**31 - 1), dt.date(2013, 1, 2)], '["+5881580-07-11","2013-01-02"]'),
     ("uuid", ID, str(ID)),
     ("blob", b"\x00\xfe", "0x00fe"),
     ("blob", b"", "0x"),
