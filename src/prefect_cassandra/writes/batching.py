@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from prefect_cassandra.driver.encoded import equal_codes, number
+from prefect_cassandra.writes.identity import identities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from prefect_cassandra.driver.cqltype import CqlType
     from prefect_cassandra.driver.encoded import Cells, Rows
     from prefect_cassandra.writes.limits import BatchLimits
 
@@ -43,13 +45,14 @@ class Arranged:
     merged: int
 
 
-def arrange(
+def arrange(  # noqa: PLR0913 -- the last three can be left out or are named
     columns: Sequence[Cells],
     partition: int,
     key: int,
     static: Sequence[int] = (),
     *,
     keep_earlier: bool,
+    kinds: Sequence[CqlType] = (),
 ) -> Arranged:
     """Bring the rows of each partition together and fold rows of equal key into the last of them.
 
@@ -60,13 +63,19 @@ def arrange(
         static: Places of the static columns.
         keep_earlier: Whether a value missing from the later row is taken from the earlier one,
             which is what writing both rows one after the other would leave.
+        kinds: Types of the key columns; without them keys are equal where their bytes are.
     """
     columns = list(columns)
-    partitions = equal_codes(columns[:partition])
+    of_partition, of_row = columns[:partition], columns[partition:key]
+    if kinds:
+        of_partition = identities(of_partition, kinds[:partition], by_value=False)
+        of_row = identities(of_row, kinds[partition:key], by_value=True)
+    partitions = equal_codes(of_partition)
     order = grouped(partitions)
     if order is not None:
         partitions = partitions[order]
         columns = [column.take(order) for column in columns]
+        of_row = [column.take(order) for column in of_row]
     if static:
         # Before rows are folded: a static value belongs to the partition, and the last one given
         # may stand in a row whose key comes again.
@@ -74,7 +83,7 @@ def arrange(
         spread = spread_static(given, partitions, keep_earlier=keep_earlier)
         for place, column in zip(static, spread, strict=True):
             columns[place] = column
-    codes = _repeated_keys(columns[partition:key], partitions)
+    codes = _repeated_keys(of_row, partitions)
     merged = 0
     if codes is not None:
         before = len(codes)

@@ -359,7 +359,14 @@ class _Load:
     ) -> Iterator[Request]:
         """Yield the requests that write one chunk of good rows, at `stamp` if it has one."""
         plan, unset = target.plan, self.options.mode == "unset"
-        found = arrange(columns, plan.partition, plan.key, target.static, keep_earlier=unset)
+        found = arrange(
+            columns,
+            plan.partition,
+            plan.key,
+            target.static,
+            keep_earlier=unset,
+            kinds=[encoder.kind for encoder in target.encoders[: plan.key]],
+        )
         self.merged += found.merged
         groups = None
         if shared(found.partitions, self.limits):
