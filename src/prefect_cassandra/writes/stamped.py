@@ -95,7 +95,8 @@ class StampedChunks:
         first_row = 0
         for part in parts:
             start = 0
-            if held and _shape(held[0][0]) != _shape(part):
+            # A part without rows is of any shape: it must not end a chunk that was recorded whole.
+            if held and part.size and _shape(held[0][0]) != _shape(part):
                 yield _joined(held)
                 held = []
             while start < part.size:

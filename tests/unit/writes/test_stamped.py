@@ -65,6 +65,8 @@ def cut(sizes: Sequence[int], *recorded: int) -> list[list[int]]:
         ([5, 5, 5, 5, 5, 5], [10, 7], [10, 7, 13]),
         ([9, 21], [10, 7], [10, 7, 13]),
         ([12], [10, 7], [10, 2]),
+        # A piece without rows has no types either.
+        ([1, 0, 1], [2], [2]),
         ([CHUNK_ROWS * 2], [7], [7, CHUNK_ROWS, CHUNK_ROWS - 7]),
     ],
 )
