@@ -27,7 +27,7 @@ from support.ports import free_ports
 from support.snippets import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from prefect_cassandra.driver.config import ClusterConfig
@@ -138,3 +138,15 @@ def keyspace(superuser: Session) -> str:
         "{'class': 'SimpleStrategy', 'replication_factor': 1}"
     )
     return name
+
+
+@pytest.fixture
+def make(superuser: Session, keyspace: str) -> Callable[[str], str]:
+    """Makes a table of the columns it is given, and returns its name."""
+
+    def create(columns: str) -> str:
+        name = f"{keyspace}.t{uuid.uuid4().hex[:8]}"
+        superuser.execute(f"CREATE TABLE {name} ({columns})")
+        return name
+
+    return create

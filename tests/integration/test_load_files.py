@@ -8,7 +8,6 @@ import json
 import signal
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,16 +63,6 @@ VALUES = {
     "vector<float, 3>": ('"[0.5, 1, -1.5]"', "[0.5, 1.0, -1.5]"),
     "frozen<pair>": ('"{""b"": ""x""}"', "{a: null, b: 'x'}"),
 }
-
-
-@pytest.fixture
-def make(superuser: Session, keyspace: str) -> Callable[[str], str]:
-    def create(columns: str) -> str:
-        name = f"{keyspace}.t{uuid.uuid4().hex[:8]}"
-        superuser.execute(f"CREATE TABLE {name} ({columns})")
-        return name
-
-    return create
 
 
 @pytest.fixture

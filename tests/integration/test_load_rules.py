@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -22,16 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from prefect_cassandra.driver.session import Session
-
-
-@pytest.fixture
-def make(superuser: Session, keyspace: str) -> Callable[[str], str]:
-    def create(columns: str) -> str:
-        name = f"{keyspace}.t{uuid.uuid4().hex[:8]}"
-        superuser.execute(f"CREATE TABLE {name} ({columns})")
-        return name
-
-    return create
 
 
 @pytest.fixture

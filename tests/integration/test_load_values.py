@@ -60,15 +60,9 @@ NESTED: list[tuple[str, Any]] = [
 
 
 @pytest.fixture
-def make(superuser: Session, keyspace: str) -> Callable[[str], str]:
+def make(superuser: Session, keyspace: str, make: Callable[[str], str]) -> Callable[[str], str]:
     superuser.execute(f"CREATE TYPE {keyspace}.address (street text, no int)")
-
-    def create(columns: str) -> str:
-        name = f"{keyspace}.t{uuid.uuid4().hex[:8]}"
-        superuser.execute(f"CREATE TABLE {name} ({columns})")
-        return name
-
-    return create
+    return make
 
 
 def rows_of(session: Session, table: str) -> list[dict[str, Any]]:
@@ -216,3 +210,41 @@ def test_load_refuses_a_column_of_another_type_before_the_first_write(
             superuser, table, pa.table({"id": [1], "cell": column}), LoadOptions(on_error="reject")
         )
     assert rows_of(superuser, table) == []
+
+
+def test_keys_that_are_one_for_the_server_are_folded_and_no_others(
+    superuser: Session, keyspace: str
+) -> None:
+    table = f"{keyspace}.spellings"
+    superuser.execute(
+        f"CREATE TABLE {table} (p decimal, s frozen<set<text>>, c decimal, v int, "
+        "PRIMARY KEY ((p, s), c))"
+    )
+    kind = pa.decimal128(5, 2)
+    rows = [
+        # In the partition key 1.0 and 1.00 are two, in the clustering key one.
+        {"p": Decimal("1.0"), "s": ["b", "a"], "c": Decimal("7.0"), "v": 1},
+        {"p": Decimal("1.00"), "s": ["b", "a"], "c": Decimal("7.0"), "v": 2},
+        {"p": Decimal("1.0"), "s": ["a", "b"], "c": Decimal("7.00"), "v": 3},
+    ]
+    report = load(superuser, table, rows)
+    found = {
+        (row["p"].as_tuple().exponent, row["v"])
+        for row in superuser.execute(f"SELECT p, v FROM {table}")
+    }
+    assert (report.rows, report.merged) == (2, 1)
+    assert found == {(-1, 3), (-2, 2)}
+
+    again = pa.table(
+        {
+            "p": pa.array([Decimal("1.00")] * 2, kind),
+            "s": pa.array([["a", "b"], ["b", "a"]]),
+            "c": pa.array([Decimal(8)] * 2, kind),
+            "v": pa.array([4, 5], pa.int32()),
+        }
+    )
+    assert load(superuser, table, again).merged == 1
+    query = f"SELECT v FROM {table} WHERE p = ? AND s = ? AND c = ?"
+    assert [
+        row["v"] for row in superuser.execute(query, [Decimal("1.00"), {"a", "b"}, Decimal(8)])
+    ] == [5]

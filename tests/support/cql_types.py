@@ -37,7 +37,8 @@ def durations(draw: st.DrawFn) -> Duration:
     return Duration(*(sign * part for part in parts))
 
 
-def _moment(milliseconds: int) -> datetime:
+def moment(milliseconds: int) -> datetime:
+    """Return a time by the milliseconds since 1970."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 
 
@@ -62,7 +63,7 @@ SCALARS = [
     Typed(cqltypes.InetAddressType, st.ip_addresses().map(str)),
     Typed(
         cqltypes.TimestampType,
-        st.integers(-62_135_596_800_000, 253_402_300_799_999).map(_moment),
+        st.integers(-62_135_596_800_000, 253_402_300_799_999).map(moment),
     ),
     Typed(cqltypes.SimpleDateType, st.dates(date.min, date.max)),
     Typed(cqltypes.TimeType, st.times(time.min, time.max)),

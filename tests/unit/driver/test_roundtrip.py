@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -17,28 +17,13 @@ from hypothesis import strategies as st
 from prefect_cassandra.driver import scalars
 from prefect_cassandra.driver.answers import converter
 from prefect_cassandra.driver.cqltype import CqlType, from_driver
-from prefect_cassandra.driver.types import Duration, element_checker
-
-
-def integers(bits: int) -> st.SearchStrategy[int]:
-    return st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-
-
-@st.composite
-def durations(draw: st.DrawFn) -> Duration:
-    sign = draw(st.sampled_from([1, -1]))
-    parts = [draw(st.integers(0, 2 ** (bits - 1) - 1)) for bits in (32, 32, 63)]
-    return Duration(*(sign * part for part in parts))
-
+from prefect_cassandra.driver.types import element_checker
+from support.cql_types import durations, integers, moment
 
 MILLISECONDS = st.integers(
     int(datetime(1, 1, 1, tzinfo=UTC).timestamp() * 1000),
     int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp() * 1000),
 )
-
-
-def instant(milliseconds: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 
 
 SCALARS = {
@@ -56,7 +41,7 @@ SCALARS = {
     cqltypes.DecimalType: st.decimals(allow_nan=False, allow_infinity=False),
     cqltypes.UUIDType: st.uuids(),
     cqltypes.InetAddressType: st.ip_addresses().map(str),
-    cqltypes.TimestampType: MILLISECONDS.map(instant),
+    cqltypes.TimestampType: MILLISECONDS.map(moment),
     cqltypes.SimpleDateType: st.dates(),
     cqltypes.TimeType: st.times(),
     cqltypes.DurationType: durations(),
