@@ -164,6 +164,7 @@ def show(report: LoadReport, output: str, *, dry_run: bool, reject_file: str | N
     from rich.text import Text
 
     from prefect_cassandra.cli.output import data, messages
+    from prefect_cassandra.reads.urls import without_login
 
     if output == "json":
         sys.stdout.write(json.dumps(asdict(report)) + "\n")
@@ -175,7 +176,8 @@ def show(report: LoadReport, output: str, *, dry_run: bool, reject_file: str | N
     if report.rejected > _REJECTS_SHOWN:
         console.print(Text(f"and {report.rejected - _REJECTS_SHOWN:,} more rows"))
     if report.rejected and reject_file:
-        console.print(Text(f"All of them are in {reject_file}.", style="yellow"))
+        told = without_login(reject_file)
+        console.print(Text(f"All of them are in {told}.", style="yellow"))
     if report.cancelled:
         console.print(Text("Interrupted; what was written stays, and a repeat writes it again."))
 

@@ -14,6 +14,7 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from prefect_cassandra.errors import ConfigurationError
+from prefect_cassandra.reads.urls import without_login
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,17 +27,21 @@ class Destination:
         url: Folder on a file system that fsspec knows; a plain path is local.
         storage_options: For fsspec, to open it.
 
+    Attributes:
+        url: The same without the login that it may hold.
+
     Raises:
         ConfigurationError: No file system answers to the URL, or its package is not installed.
     """
 
     def __init__(self, url: str, storage_options: Mapping[str, Any] | None = None) -> None:
-        self.url = url.rstrip("/") or url
+        whole = url.rstrip("/") or url
+        self.url = without_login(whole)
         try:
-            self._files, self._root = url_to_fs(self.url, **(storage_options or {}))
+            self._files, self._root = url_to_fs(whole, **(storage_options or {}))
         except (ImportError, ValueError) as error:
             raise ConfigurationError(
-                f"{url!r} cannot be opened: {error}.",
+                f"{self.url!r} cannot be opened: {without_login(str(error))}.",
                 hint="Install the fsspec package of that file system, s3fs for s3://, say.",
             ) from error
         self._local = isinstance(self._files, LocalFileSystem)

@@ -11,7 +11,7 @@ class UnloadReport:
 
     Args:
         table: Table name with its keyspace.
-        url: Folder that was written to.
+        url: Folder that was written to, without the login that a URL may hold.
         format: `parquet`, `csv` or `arrow`.
         rows: Rows in the files, those of an earlier attempt included.
         bytes: Bytes of the files.

@@ -24,6 +24,7 @@ from prefect_cassandra.reads.report import UnloadReport
 from prefect_cassandra.reads.scan import ScanOptions, plan_splits
 from prefect_cassandra.reads.split_files import SplitFiles
 from prefect_cassandra.reads.unload_plan import Plan, Progress
+from prefect_cassandra.reads.urls import without_login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -201,7 +202,7 @@ def plan_unload(
         # Somebody may have planned at the same moment; whoever came last is followed by all.
         found = on_record.plan() or found
     elif not found.same_content(plan):
-        raise _another(url, found)
+        raise _another(without_login(url), found)
     return len(found.splits)
 
 
@@ -263,12 +264,12 @@ def finish_unload(
     missing = sorted(set(range(len(plan.splits))) - set(done))
     if missing:
         raise ConfigurationError(
-            f"{len(missing)} of {len(plan.splits)} files are missing in {url}, the first is of "
-            f"split {missing[0]}.",
+            f"{len(missing)} of {len(plan.splits)} files are missing in {folder.url}, the first is "
+            f"of split {missing[0]}.",
             hint="Unload these splits first.",
         )
     on_record.finish(plan, done)
-    report = report or UnloadReport(plan.table, url, plan.format, resumed=len(done))
+    report = report or UnloadReport(plan.table, folder.url, plan.format, resumed=len(done))
     return replace(
         report,
         rows=sum(one.rows for one in done.values()),
@@ -284,18 +285,26 @@ def finished_unload(url: str, options: UnloadOptions) -> UnloadReport | None:
     Raises:
         ConfigurationError: The folder holds a finished unload of another run.
     """
-    found = Progress(Destination(url, options.storage_options)).manifest()
+    folder = Destination(url, options.storage_options)
+    found = Progress(folder).manifest()
     if found is None:
         return None
     if options.run_key and found["run_key"] == options.run_key:
         files = len(found["files"])
         return UnloadReport(
-            found["table"], url, found["format"], found["rows"], found["bytes"], files, files, files
+            found["table"],
+            folder.url,
+            found["format"],
+            found["rows"],
+            found["bytes"],
+            files,
+            files,
+            files,
         )
     if options.overwrite:
         return None
     raise ConfigurationError(
-        f"{url} holds an unload of {found['table']} already, finished {found['finished']}.",
+        f"{folder.url} holds an unload of {found['table']} already, finished {found['finished']}.",
         hint="Give another folder, or overwrite it.",
     )
 
@@ -346,7 +355,7 @@ def _require_no_other_files(
     others = sorted(set(names) - ours)
     if others:
         raise ConfigurationError(
-            f"{url} holds other files, {others[0]} for one.",
+            f"{folder.url} holds other files, {others[0]} for one.",
             hint="Give an empty folder, or one that does not exist yet. What an unload that was "
             "to be overwritten left is thrown away by overwriting again.",
         )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
 from prefect.context import FlowRunContext, TaskRunContext
 
 from prefect_cassandra.ledger.blocks import Provenance
 from prefect_cassandra.ledger.versions import IMAGE_LABEL, VERSION_LABEL
+from prefect_cassandra.reads.urls import without_login
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -79,16 +79,8 @@ def _source(data: object) -> str:
     urls = getattr(data, "urls", None)
     if urls is None:
         return type(data).__name__
-    text = " ".join(map(_bare, [urls] if isinstance(urls, str) else urls))
+    text = " ".join(map(without_login, [urls] if isinstance(urls, str) else urls))
     return text if len(text) <= _SOURCE_LENGTH else text[: _SOURCE_LENGTH - 1] + "…"
-
-
-def _bare(url: str) -> str:
-    """Return a URL without user, password and query; a signed one has its key in there."""
-    parts = urlsplit(url)
-    if not parts.netloc:
-        return url
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _version(run: FlowRun | None) -> str:

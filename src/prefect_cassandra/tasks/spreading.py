@@ -22,6 +22,7 @@ from prefect_cassandra.tasks.following import run_logger
 from prefect_cassandra.tasks.keys import unload_key
 from prefect_cassandra.tasks.loading import load_table
 from prefect_cassandra.tasks.parts import report_part, run_parts
+from prefect_cassandra.tasks.public_parameters import refuse_secrets
 from prefect_cassandra.writes.files import Files
 from prefect_cassandra.writes.report import LoadReport, Reject
 
@@ -49,8 +50,8 @@ def load_in_jobs(  # noqa: PLR0913 -- each can be left out but the first four
         deployment: `load-part/NAME`, a deployment of the flow `load_part`.
         cluster: Name of the `CassandraCluster` block; each Job loads it and logs in by itself.
         table: `keyspace.table`.
-        files: What to load; its parts have about the same number of bytes. Its storage options are
-            parameters of the runs, so they are no place for secrets.
+        files: What to load; its parts have about the same number of bytes. It becomes a parameter
+            of the runs, which Prefect shows: URLs and storage options with secrets are refused.
         jobs: Most runs.
         mode: What a missing value does.
         on_error: What a row that cannot be written does.
@@ -59,8 +60,10 @@ def load_in_jobs(  # noqa: PLR0913 -- each can be left out but the first four
 
     Raises:
         PartFailedError: A part failed more often than `retries` allows.
-        ConfigurationError: There are no files.
+        ConfigurationError: There are no files, or what names them holds a secret.
     """
+    urls = [files.urls] if isinstance(files.urls, str) else files.urls
+    refuse_secrets(urls, files.storage_options)
     options = {"mode": mode, "on_error": on_error, "reject_limit": reject_limit}
     pieces = [
         {"cluster": cluster, "table": table, "files": asdict(piece), **options}
@@ -90,11 +93,13 @@ def unload_in_jobs(  # noqa: PLR0913 -- each can be left out but the first four
         table: `keyspace.table`.
         url: Folder that every Job can write to.
         jobs: Most runs.
-        options: Such as `format` and `columns`: what `unload_table` takes as well.
+        options: Such as `format` and `columns`: what `unload_table` takes as well. They become
+            parameters of the runs, which Prefect shows: storage options with secrets are refused.
         retries: Times that one part is started again after it failed.
 
     Raises:
         PartFailedError: A part failed more often than `retries` allows.
+        ConfigurationError: The URL or an option holds a secret, or what `unload_table` refuses.
     """
     from prefect_cassandra.reads.unload import (  # noqa: PLC0415 -- brings pyarrow in
         UnloadOptions,
@@ -104,8 +109,9 @@ def unload_in_jobs(  # noqa: PLR0913 -- each can be left out but the first four
     )
 
     started = time.monotonic()
-    block = CassandraCluster.load(cluster)
     chosen = UnloadOptions(**(options or {}))
+    refuse_secrets([url], chosen.storage_options)
+    block = CassandraCluster.load(cluster)
     if not chosen.run_key:
         # A flow run that is started again goes on where it stopped.
         chosen = replace(chosen, run_key=unload_key(table, url, chosen))
