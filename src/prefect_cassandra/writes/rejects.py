@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from prefect_cassandra.errors import ConfigurationError
+from prefect_cassandra.reads.urls import without_login
+from prefect_cassandra.writes.finding import file_system, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -42,14 +44,19 @@ class RejectFile:
         path: Its name, which tells its format: `.csv` or `.jsonl`. A path or an fsspec URL.
         files: The input, whose delimiter, quotes and null mark a CSV file takes over.
         replace: Whether a file of that name may be replaced.
+        storage_options: For fsspec, to open a URL; when absent those of the input, if its URL is of
+            the same kind.
 
     Raises:
-        ConfigurationError: The name tells no format, or such a file is there already.
+        ConfigurationError: The name tells no format, there is such a file already, or the URL
+            cannot be opened.
+        UnreachableError: Its store does not answer.
     """
 
     path: str
     files: Files | None = None
     replace: bool = False
+    storage_options: Mapping[str, Any] | None = None
     count: int = field(default=0, init=False)
     _names: dict[str, None] = field(default_factory=dict, init=False)
     _aside: IO[str] = field(init=False)
@@ -57,12 +64,13 @@ class RejectFile:
     def __post_init__(self) -> None:
         if Path(self.path).suffix.lower() not in _SUFFIXES:
             raise ConfigurationError(
-                f"The name of the reject file {self.path} does not tell its format.",
+                f"The name of the reject file {without_login(self.path)} does not tell its format.",
                 hint=f"Let it end in {', '.join(_SUFFIXES)}.",
             )
-        if not self.replace and "://" not in self.path and Path(self.path).exists():
+        # A far one too: a wrong login is better known before the load than after it.
+        if not self.replace and self._is_there():
             raise ConfigurationError(
-                f"There is a reject file {self.path} already.",
+                f"There is a reject file {without_login(self.path)} already.",
                 hint="Move it away: it may hold rows that nobody has mended.",
             )
 
@@ -117,10 +125,33 @@ class RejectFile:
                 if folder is not None:
                     Path(file.name).replace(self.path)
                 else:
-                    _send(file.name, self.path)
+                    self._send(file.name)
             finally:
                 with suppress(FileNotFoundError):
                     Path(file.name).unlink()
+
+    def _is_there(self) -> bool:
+        if "://" not in self.path:
+            return Path(self.path).exists()
+        with reading(self.path):
+            system, path = file_system(self.path, self._far_options())
+            return bool(system.exists(path))
+
+    def _send(self, name: str) -> None:
+        """Send a file in one piece: there when all of it is, as in any object store."""
+        system, path = file_system(self.path, self._far_options())
+        with open(name, "rb") as file, system.open(path, "wb") as far:  # noqa: PTH123 -- as fsspec's
+            shutil.copyfileobj(file, far)
+
+    def _far_options(self) -> Mapping[str, Any]:
+        if self.storage_options is not None:
+            return self.storage_options
+        files = self.files
+        urls = () if files is None else [files.urls] if isinstance(files.urls, str) else files.urls
+        kind = self.path.partition("://")[0]
+        if files is None or not any(url.partition("://")[0] == kind for url in urls):
+            return {}
+        return files.storage_options
 
     def _lines(self) -> Iterator[str]:
         rows = (json.loads(line) for line in self._aside)
@@ -208,12 +239,3 @@ def _is_object(text: str) -> bool:
 def _cell(value: Any, quote: str) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     return quote + text.replace(quote, quote * 2) + quote
-
-
-def _send(name: str, url: str) -> None:
-    from prefect_cassandra.writes.finding import file_system  # noqa: PLC0415 -- far files only
-
-    system, path = file_system(url, {})
-    # In one piece, and there only when all of it is: what object stores do, and rename elsewhere.
-    with open(name, "rb") as file, system.open(path, "wb") as far:  # noqa: PTH123 -- as fsspec's
-        shutil.copyfileobj(file, far)

@@ -50,6 +50,25 @@ def test_a_folder_a_glob_and_a_list_of_both_are_files(folder: Path) -> None:
     assert names(Files(f"file://{folder}/a.csv")) == ["a.csv"]
 
 
+def test_a_hidden_folder_that_is_named_is_meant(folder: Path) -> None:
+    (folder / "_unload" / ".e.csv").touch()
+    for asked in ("_unload", "_unload/*.csv", "_un*/*.csv"):
+        assert names(Files(f"{folder}/{asked}")) == ["d.csv"], asked
+    assert names(Files(f"{folder}/.h*.csv")) == [".hidden.csv"]
+    assert names(Files(f"{folder}/**/*.csv")) == ["a.csv", "b.csv"]
+
+
+def test_a_name_with_the_marks_of_a_glob_is_a_name_where_there_is_such_a_file(
+    tmp_path: Path,
+) -> None:
+    for name in ("a[1].csv", "a1.csv", "in [2013]/b.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert names(Files(f"{tmp_path}/a[1].csv")) == ["a[1].csv"]
+    assert names(Files(f"{tmp_path}/in [2013]")) == ["b.csv"]
+    assert names(Files(f"{tmp_path}/a[0-9].csv")) == ["a1.csv"]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -145,6 +164,26 @@ def test_wide_rows_of_parquet_come_fewer_at_a_time(tmp_path: Path) -> None:
     assert max(sizes) * 30_000 < 2 * columnar._PART_BYTES
 
 
+def test_what_is_small_in_parquet_and_large_in_memory_comes_in_small_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columnar, "_PART_BYTES", 1 << 20)
+    monkeypatch.setattr(columnar, "_STEP_BYTES", 1 << 16)
+    path = tmp_path / "repeated.parquet"
+    # The second text has 10 kB, and stands in the file once.
+    repeated = pa.array(["x" * 20] * 1_000 + ["y" * 10_000] * 1_000)
+    whole = pa.table({"p": repeated, "n": pa.array(range(2_000), pa.int32())})
+    pq.write_table(whole, path, row_group_size=1_000)
+    assert path.stat().st_size < 50_000
+    table = table_of(p="text", n="int")
+    sizes = []
+    for chunk in chunks_of(Files(str(path)), table):
+        sizes.append(chunk.nbytes)
+        assert chunk.columns["p"][0].as_py()[0] == "xy"[chunk.columns["n"][0].as_py() // 1_000]
+    assert max(sizes) <= 1 << 20
+    assert sum(part.size for part in parts(Files(str(path)), table)) == 2_000
+
+
 @pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
 def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("p,n\nx,1\n")
@@ -180,6 +219,28 @@ def test_lines_of_json_are_rows_whatever_the_blocks(
     assert str(good[1]["d"]) == "1.10"
 
 
+@pytest.mark.parametrize("end", ["", "\n", '\n{"p": "y"}', "\n\n"])
+def test_a_first_row_of_json_may_be_longer_than_the_first_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setattr(json_lines, "_LOOKED_AT_BYTES", 16)
+    path = tmp_path / "a.jsonl"
+    path.write_text('\ufeff\n\n{"p": "' + "x" * 100 + '", "n": 1}' + end)
+    rows = rows_of(chunks_of(Files(str(path)), TABLE))
+    assert rows[0] == {"p": "x" * 100, "n": 1}
+    assert len(rows) == 1 + end.count("y")
+
+
+def test_a_first_row_of_json_that_nobody_can_have_meant_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_lines, "_LOOKED_AT_BYTES", 16)
+    monkeypatch.setattr(json_lines, "_LONGEST_ROW", 64)
+    (tmp_path / "a.json").write_text('{"p": "' + "x" * 100 + '"}')
+    with pytest.raises(DataError, match="the first row has more than"):
+        chunks_of(Files(str(tmp_path / "a.json")), TABLE)
+
+
 def test_json_that_is_no_lines_of_objects_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('[\n{"p": "x"},\n{"p": "y"}\n]\n')
     with pytest.raises(DataError, match="one JSON object a line"):
@@ -203,6 +264,14 @@ def test_errors_of_reading_name_the_file(error: Exception, kind: type[Exception]
 
     with pytest.raises(kind, match=r"far\.csv"):
         fail()
+
+
+def test_errors_show_no_login() -> None:
+    url = "ftp://me:secret@host/a.csv"
+    with pytest.raises(UnreachableError) as caught, reading(url):
+        raise OSError(f"no answer from {url}")
+    assert "ftp://host/a.csv" in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 def test_read_ahead_gives_everything_and_then_the_error() -> None:

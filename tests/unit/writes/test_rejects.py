@@ -125,6 +125,30 @@ def test_the_file_can_be_far_away() -> None:
     assert json.loads(line)["p"] == "x"
 
 
+def test_a_far_file_is_opened_with_the_options_of_the_input_of_the_same_kind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[tuple[str, Any]] = []
+
+    def file_system(url: str, options: Any) -> tuple[Any, str]:
+        opened.append((url, dict(options)))
+        return fsspec.filesystem("memory"), "/options/r.csv"
+
+    monkeypatch.setattr("prefect_cassandra.writes.rejects.file_system", file_system)
+    files = Files("memory://in/a.csv", storage_options={"endpoint": "x"})
+    for path, chosen in (("memory://r.csv", None), ("s3://b/r.csv", None), ("s3://b/r.csv", {})):
+        RejectFile(path, files, storage_options=chosen)
+    RejectFile("s3://b/r.csv", files, storage_options={"anon": True})
+    assert [options for _, options in opened] == [{"endpoint": "x"}, {}, {}, {"anon": True}]
+
+
+def test_a_far_file_that_is_there_is_kept() -> None:
+    fsspec.filesystem("memory").pipe("/kept/r.csv", b"mine")
+    with pytest.raises(ConfigurationError, match=r"a reject file memory://kept/r\.csv already"):
+        RejectFile("memory://kept/r.csv")
+    RejectFile("memory://kept/r.csv", replace=True)
+
+
 CELL = st.one_of(
     st.none(),
     st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=9),

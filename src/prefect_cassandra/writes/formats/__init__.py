@@ -43,7 +43,7 @@ def shapes(listed: Sequence[File], files: Files, table: TableInfo) -> Iterator[P
     """Yield, of each file, a part without rows; files are looked into side by side."""
 
     def shape(file: File) -> Part:
-        with reading(file.url):
+        with reading(file.shown):
             return READERS[file.format].shape(file, files, table)
 
     with ThreadPoolExecutor(min(_FILES_LOOKED_INTO, len(listed)), "look-into") as pool:
@@ -58,7 +58,7 @@ def rows(listed: Sequence[File], files: Files, table: TableInfo) -> Iterator[Par
 
     def every() -> Iterator[Part]:
         for file in listed:
-            with reading(file.url):
+            with reading(file.shown):
                 yield from READERS[file.format].parts(file, files, table)
 
     return read_ahead(every())

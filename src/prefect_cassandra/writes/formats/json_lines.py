@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 # A parsed row takes several times its text.
 BLOCK_BYTES = 4 * 2**20
 _LOOKED_AT_BYTES = 2**20
+# Cassandra takes 16 MiB in one write, which JSON spells in up to six times as many characters.
+_LONGEST_ROW = 128 * 2**20
 _EXACT = {"decimal", "varint"}
 
 
 def shape(file: File, files: Files, table: TableInfo) -> Part:  # noqa: ARG001 -- as every format
     """Return a part without rows that has the columns of the file's first rows."""
     names = _first_names(file)
-    wanted = targets(names, file.url, files, complete=False)
+    wanted = targets(names, file.shown, files, complete=False)
     return Part(dict.fromkeys(wanted.values()), 0, _nothing)
 
 
@@ -47,8 +49,8 @@ def parts(file: File, files: Files, table: TableInfo) -> Iterator[Part]:
             if isinstance(row, dict):
                 names |= dict.fromkeys(row)
         text = [line.decode(errors="replace").strip() for line in lines]
-        origin = Origin(file.url, range(first, first + len(lines)), {}, text)
-        wanted = targets(list(names), file.url, files, complete=False)
+        origin = Origin(file.shown, range(first, first + len(lines)), {}, text)
+        wanted = targets(list(names), file.shown, files, complete=False)
         yield _part(rows, origin, wanted, table)
         first += len(lines)
 
@@ -62,24 +64,43 @@ def _digits_matter(cql_type: str) -> bool:
 
 
 def _first_names(file: File) -> list[str]:
-    """Return the columns of the file's first megabyte."""
-    with file.opened() as stream:
-        start = bytes(stream.read(_LOOKED_AT_BYTES))
-    lines = start.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    if len(start) == _LOOKED_AT_BYTES and len(lines) > 1:
+    """Return the columns of the file's first megabyte, or of its first row if that is longer."""
+    start, is_all = _start(file)
+    lines = start.split(b"\n")
+    if not is_all:
         lines.pop()
     names: dict[str, None] = {}
     for line in lines:
         row = parse_line(line, exact=False) if line.strip() else None
         if isinstance(row, dict):
             names |= dict.fromkeys(row)
-    is_array = start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
-    if is_array or (not names and start.strip()):
+    if start.lstrip().startswith(b"[") or (not names and start.strip()):
         raise DataError(
-            f"{file.url} does not hold one JSON object a line.",
+            f"{file.shown} does not hold one JSON object a line.",
             hint="Write every row as an object on a line of its own: jq -c '.[]' FILE.",
         )
     return list(names)
+
+
+def _start(file: File) -> tuple[bytes, bool]:
+    """Return the first rows of a file, at least one to its end, and whether that is all of it.
+
+    Raises:
+        DataError: The first row is longer than any that Cassandra would take.
+    """
+    start = b""
+    with file.opened() as stream:
+        while data := bytes(stream.read(_LOOKED_AT_BYTES)):
+            start = (start + data).removeprefix(b"\xef\xbb\xbf")
+            text = start.lstrip()
+            if b"\n" in text or text.startswith(b"["):
+                return start, not stream.read(1)
+            if len(start) > _LONGEST_ROW:
+                raise DataError(
+                    f"{file.shown}: the first row has more than {_LONGEST_ROW >> 20} MiB",
+                    hint="Write every row as an object on a line of its own: jq -c '.[]' FILE.",
+                )
+    return start, True
 
 
 def parse_line(line: bytes, *, exact: bool) -> dict[str, Any] | str:

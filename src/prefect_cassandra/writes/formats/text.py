@@ -45,8 +45,8 @@ def shape(file: File, files: Files, table: TableInfo) -> Part:
     names = _names(file, files)
     return _part(
         dict.fromkeys(names, pa.array([], pa.binary())),
-        Origin(file.url, ()),
-        targets(names, file.url, files),
+        Origin(file.shown, ()),
+        targets(names, file.shown, files),
         table,
     )
 
@@ -58,13 +58,13 @@ def parts(file: File, files: Files, table: TableInfo) -> Iterator[Part]:
         DataError: The file is not CSV from some row on.
     """
     names = _names(file, files)
-    wanted = targets(names, file.url, files)
+    wanted = targets(names, file.shown, files)
     for block in _Cells(file, files, names).blocks():
         cells = dict(zip(names, block.cells.columns, strict=True))
         if block.cells.num_rows:
-            yield _part(cells, Origin(file.url, block.rows, cells), wanted, table)
+            yield _part(cells, Origin(file.shown, block.rows, cells), wanted, table)
         if block.broken:
-            yield _broken_part(block.broken, file.url, names, wanted, table)
+            yield _broken_part(block.broken, file.shown, names, wanted, table)
 
 
 def _names(file: File, files: Files) -> list[str]:
@@ -72,12 +72,14 @@ def _names(file: File, files: Files) -> list[str]:
     with file.opened() as stream:
         start = bytes(stream.read(_HEADER_BYTES))
     if start.startswith(_UTF16) or b"\0" in start[:4096]:
-        raise DataError(f"{file.url} is UTF-16 or no text at all; it must be UTF-8.", hint=_RECODE)
+        raise DataError(
+            f"{file.shown} is UTF-16 or no text at all; it must be UTF-8.", hint=_RECODE
+        )
     if files.names is not None:
         return list(files.names)
     if not start.strip():
         raise DataError(
-            f"{file.url} is empty: it has not even a header.",
+            f"{file.shown} is empty: it has not even a header.",
             hint="Write it again, or give the names of its columns if it has no header.",
         )
     try:
@@ -90,7 +92,7 @@ def _names(file: File, files: Files) -> list[str]:
     )
     names = next((row for row in rows if row), [])
     if any("\ufffd" in name for name in names):
-        raise DataError(f"The header of {file.url} is not UTF-8.", hint=_RECODE)
+        raise DataError(f"The header of {file.shown} is not UTF-8.", hint=_RECODE)
     return names
 
 
@@ -190,7 +192,7 @@ class _Cells:
                     raise
                 if size >= _LARGEST_BLOCK:
                     raise DataError(
-                        f"{self.file.url}: a row after row {done} has more than {size >> 20} MiB",
+                        f"{self.file.shown}: a row after row {done} has more than {size >> 20} MiB",
                         hint="A quote that is never closed can make one row of many.",
                     ) from error
                 size *= 8
@@ -224,7 +226,7 @@ class _Cells:
 
     def _open_quote(self, first: int) -> DataError:
         return DataError(
-            f"{self.file.url}: a quote opened in or after row {first} is not closed",
+            f"{self.file.shown}: a quote opened in or after row {first} is not closed",
             hint="Close it, or say which character quotes cells, if any.",
         )
 
