@@ -24,6 +24,8 @@ from prefect_cassandra.errors import (
 if TYPE_CHECKING:
     from prefect_cassandra.blocks import CassandraCluster as CassandraCluster
     from prefect_cassandra.blocks import CassandraCredentials as CassandraCredentials
+    from prefect_cassandra.blocks import CassandraLockManager as CassandraLockManager
+    from prefect_cassandra.blocks import CassandraResultStorage as CassandraResultStorage
     from prefect_cassandra.blocks import CassandraTls as CassandraTls
     from prefect_cassandra.reads.report import UnloadReport as UnloadReport
     from prefect_cassandra.tasks import acassandra_execute as acassandra_execute
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "CassandraCluster": "blocks",
     "CassandraCredentials": "blocks",
+    "CassandraLockManager": "blocks",
+    "CassandraResultStorage": "blocks",
     "CassandraTls": "blocks",
     "Files": "writes.files",
     "LoadReport": "writes.report",

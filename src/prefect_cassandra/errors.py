@@ -18,6 +18,11 @@ PrefectCassandraError
 │   ├── ContentChangedError       a load was run before with other content
 │   ├── SupersededError           newer content of the same load was taken up elsewhere
 │   └── NoStampsError             the cluster keeps no write stamps, or not for this role
+├── StateError                results or locks are not kept here, or cannot be used
+│   ├── ResultMissingError        no result is kept under this key
+│   ├── ResultTooLargeError       a result is larger than what is kept; nothing was written
+│   ├── ResultDamagedError        a result is not what was written, or not whole
+│   └── LockLostError             a lock is not held any more; what it guarded was not written
 ├── VersionError              a deployment has no such version, or it cannot be put in use again
 ├── LocalStackError           the local stack cannot start or run
 │   ├── DownloadError             a jar is missing, cut or not the one in the lock
@@ -198,6 +203,46 @@ class NoStampsError(LedgerError):
 
     code = "PC454"
     exit_code = 2
+
+
+class StateError(PrefectCassandraError):
+    """Results or locks are not kept on this cluster, or not for the role in use."""
+
+    code = "PC470"
+    exit_code = 2
+
+
+class ResultMissingError(StateError, ValueError):
+    """No result is kept under this key: never written, or its time is over.
+
+    A ValueError too, because that is what Prefect's own storages raise.
+    """
+
+    code = "PC471"
+    exit_code = 1
+
+
+class ResultTooLargeError(StateError):
+    """A result is larger than what is kept; nothing was written."""
+
+    code = "PC472"
+
+
+class ResultDamagedError(StateError):
+    """What is kept under this key is not what was written, or not all of it is there."""
+
+    code = "PC473"
+    exit_code = 1
+
+
+class LockLostError(StateError, ValueError):
+    """A lock is not held any more; what was to be written under it was not written.
+
+    A ValueError too, because that is what Prefect's own lock managers raise.
+    """
+
+    code = "PC474"
+    exit_code = 1
 
 
 class VersionError(PrefectCassandraError):

@@ -12,11 +12,11 @@ from prefect_cassandra.schema.cluster import read_facts
 from prefect_cassandra.schema.credentials import PasswordFolder
 from prefect_cassandra.schema.keyspaces import check_replication, describe, keyspace_step
 from prefect_cassandra.schema.migrations import pending, read_folders
-from prefect_cassandra.schema.model import LEDGER
+from prefect_cassandra.schema.model import LEDGER, STATE
 from prefect_cassandra.schema.records import MIGRATIONS, once_known, read_records
 from prefect_cassandra.schema.roles import role_steps
 from prefect_cassandra.schema.steps import Step
-from prefect_cassandra.schema.tables import LEDGER_TABLES
+from prefect_cassandra.schema.tables import LEDGER_TABLES, STATE_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class Plan:
     """What is to be done, in this order.
 
     Attributes:
-        bookkeeping: Statements that make the ledger: lock, records, versions of deployments.
+        bookkeeping: Statements that make the tables of the ledger and of the shared state.
         steps: Keyspaces, roles and grants.
         migrations: Migrations to carry out.
         folders: Keyspace to all its migrations, carried out or not.
@@ -173,13 +173,24 @@ def warnings(facts: Facts, replication: Mapping[str, Mapping[str, int]]) -> list
 
 
 def _bookkeeping(replication: Mapping[str, Mapping[str, int]], facts: Facts) -> list[Step]:
-    ledger = facts.keyspaces.get(LEDGER)
+    return [
+        step
+        for keyspace, tables in ((LEDGER, LEDGER_TABLES), (STATE, STATE_TABLES))
+        for step in _own_tables(keyspace, tables, replication[keyspace], facts)
+    ]
+
+
+def _own_tables(
+    keyspace: str, tables: Mapping[str, str], copies: Mapping[str, int], facts: Facts
+) -> list[Step]:
+    """Return what makes the tables of an orchestration keyspace, and the keyspace if need be."""
+    found = facts.keyspaces.get(keyspace)
     steps = []
-    if ledger is None and (step := keyspace_step(LEDGER, replication[LEDGER], None)):
+    if found is None and (step := keyspace_step(keyspace, copies, None)):
         steps.append(step)
-    there = ledger.tables if ledger else frozenset()
+    there = found.tables if found else frozenset()
     return steps + [
-        Step(f"table {LEDGER}.{table}", cql)
-        for table, cql in LEDGER_TABLES.items()
+        Step(f"table {keyspace}.{table}", cql)
+        for table, cql in tables.items()
         if table not in there
     ]

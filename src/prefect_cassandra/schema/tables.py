@@ -1,4 +1,4 @@
-"""The tables of `prefect_ledger` that every installation has, as CQL.
+"""The tables of `prefect_ledger` and `prefect_state` that every installation has, as CQL.
 
 They are made by `schema apply`, as superuser, because whoever makes a table may do everything with
 it. The rooms above know how to use them; here is only what they look like.
@@ -7,7 +7,7 @@ it. The rooms above know how to use them; here is only what they look like.
 from __future__ import annotations
 
 from prefect_cassandra.schema.canary import CANARY_TABLE
-from prefect_cassandra.schema.model import LEDGER
+from prefect_cassandra.schema.model import LEDGER, STATE
 from prefect_cassandra.schema.records import BOOKKEEPING
 
 FLOW_VERSIONS = "flow_versions"
@@ -15,6 +15,9 @@ STAMP_CLOCKS = "stamp_clocks"
 STAMP_BLOCKS = "stamp_blocks"
 LOAD_BLOCKS = "load_blocks"
 LOAD_CHUNKS = "load_chunks"
+RECORDS = "records"
+RECORD_PARTS = "record_parts"
+LOCK_QUEUE = "lock_queue"
 
 # A clock is one row for ever. The records of its blocks are filed by the hour, because a table may
 # be loaded for years; once more by load, so that a retry finds its own; and a block has at most
@@ -121,3 +124,42 @@ LEDGER_TABLES = (
   AND comment = 'Versions of deployments. Written by the flows commands only, with IF.'""",
     }
 )
+
+# A record and the lock on it share a partition, so that one conditional write can compare the
+# lock's fencing token and store the value. Every write brings its own TTL. The queue is rewritten
+# all the time and holds nothing that lives longer than seconds, hence its short grace: a row that
+# came back after it would be gone by its TTL.
+STATE_TABLES = {
+    RECORDS: f"""CREATE TABLE IF NOT EXISTS {STATE}.{RECORDS} (
+  key text,
+  fence bigint static,
+  holder text static,
+  until bigint static,
+  host text static,
+  since timestamp static,
+  version bigint,
+  writer uuid,
+  size bigint,
+  parts int,
+  sha256 blob,
+  content blob,
+  PRIMARY KEY (key, version, writer)
+) WITH CLUSTERING ORDER BY (version DESC, writer DESC)
+  AND ID = 70726566-6563-4000-8000-000000000061
+  AND comment = 'Results of runs by storage key, newest version first, and the locks on them.'""",
+    RECORD_PARTS: f"""CREATE TABLE IF NOT EXISTS {STATE}.{RECORD_PARTS} (
+  writer uuid,
+  number int,
+  content blob,
+  PRIMARY KEY ((writer, number))
+) WITH ID = 70726566-6563-4000-8000-000000000062
+  AND comment = 'Results too large for one row, in parts.'""",
+    LOCK_QUEUE: f"""CREATE TABLE IF NOT EXISTS {STATE}.{LOCK_QUEUE} (
+  key text,
+  place bigint,
+  waiter uuid,
+  PRIMARY KEY (key, place, waiter)
+) WITH gc_grace_seconds = 600
+  AND ID = 70726566-6563-4000-8000-000000000060
+  AND comment = 'Who waits for the lock on a record, in the order of their coming.'""",
+}

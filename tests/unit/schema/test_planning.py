@@ -12,7 +12,7 @@ from prefect_cassandra.schema.grants import wanted_grants, wanted_roles
 from prefect_cassandra.schema.model import Application, Environment, Installation, Keyspaces
 from prefect_cassandra.schema.planning import Found, decide
 from prefect_cassandra.schema.report import compare
-from prefect_cassandra.schema.tables import LEDGER_TABLES
+from prefect_cassandra.schema.tables import LEDGER_TABLES, STATE_TABLES
 
 GUARDED = {"drop_truncate_table_enabled": "false", "drop_keyspace_enabled": "false"}
 
@@ -35,7 +35,7 @@ def facts(**changes: Any) -> Facts:
     values: dict[str, Any] = {
         "nodes": {"dc1": 1},
         "keyspaces": {
-            "prefect_state": keyspace(),
+            "prefect_state": keyspace(frozenset(STATE_TABLES)),
             "prefect_ledger": keyspace(frozenset(LEDGER_TABLES)),
             "flights": keyspace(),
             "system_auth": keyspace(),
@@ -86,6 +86,10 @@ def test_an_empty_cluster_gets_bookkeeping_then_keyspaces_then_roles_then_grants
         "table prefect_ledger.load_blocks",
         "table prefect_ledger.load_chunks",
         "table prefect_ledger.flow_versions",
+        "keyspace prefect_state",
+        "table prefect_state.records",
+        "table prefect_state.record_parts",
+        "table prefect_state.lock_queue",
     ]
     assert {step.login for step in plan.statements} == {"superuser"}
 

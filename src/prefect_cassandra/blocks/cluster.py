@@ -1,7 +1,6 @@
 """Prefect blocks: who logs in, and to which cluster.
 
-Prefect imports this module through the `prefect.collections` entry point, which registers both
-block types. A block holds plain values only. Live connections belong to the process (see
+A block holds plain values only. Live connections belong to the process (see
 `prefect_cassandra.driver.sharing`), so a block travels to a subprocess or another pod as it is and
 finds that process's own session there.
 """
@@ -115,9 +114,7 @@ class CassandraCredentials(CredentialsBlock):
     @classmethod
     def _without_prefects_own(cls, values: Any) -> Any:
         """Leave out what Prefect adds to a block inside a block when it is loaded."""
-        if isinstance(values, dict):
-            return {name: value for name, value in values.items() if name != "block_type_slug"}
-        return values
+        return _without_slug(values)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -235,6 +232,12 @@ class CassandraCluster(DatabaseBlock):
     )
 
     _cursors: Cursors = PrivateAttr(default_factory=Cursors)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_prefects_own(cls, values: Any) -> Any:
+        """Leave out what Prefect adds to a block inside a block when it is loaded."""
+        return _without_slug(values)
 
     @field_validator("contact_points")
     @classmethod
@@ -483,6 +486,12 @@ class CassandraCluster(DatabaseBlock):
     async def __aexit__(self, *_args: object) -> None:
         """Forget the cursors; the shared session stays."""
         self.reset_cursors()
+
+
+def _without_slug(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {name: value for name, value in values.items() if name != "block_type_slug"}
+    return values
 
 
 def _has_port(point: str) -> bool:

@@ -1,0 +1,1 @@
+"""What Prefect shares between processes, kept in the keyspace `prefect_state`."""
