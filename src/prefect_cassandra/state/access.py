@@ -26,9 +26,9 @@ def state_session(config: ClusterConfig) -> Session:
     """Return this process's session for a cluster's state.
 
     Conditional writes must agree across datacenters: with LOCAL_SERIAL, two of them could hold one
-    lock at the same time.
+    lock at the same time. And what they commit must be seen by reads of a majority.
     """
-    return shared_session(replace(config, serial_consistency=SERIAL))
+    return shared_session(replace(config, consistency=QUORUM, serial_consistency=SERIAL))
 
 
 def check_key(key: str) -> str:

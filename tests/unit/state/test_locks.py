@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prefect_cassandra.state.locks import (
+    SECOND,
+    TICKET_LASTS,
+    Acquisition,
+    LockState,
+    Ticket,
+    pause_for,
+    place_of,
+)
+from support.locks import NOON, MemoryLocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEY = "record"
+
+
+@pytest.mark.parametrize(
+    ("state", "held"),
+    [
+        (LockState(), False),
+        (LockState(fence=1, holder=None, until=0), False),
+        (LockState(fence=1, holder="a", until=NOON - 1), False),
+        (LockState(fence=1, holder="a", until=NOON), False),
+        (LockState(fence=1, holder="a", until=NOON + 1), True),
+    ],
+)
+def test_a_lock_is_held_until_its_lease_ends(state: LockState, *, held: bool) -> None:
+    assert state.is_held(NOON) is held
+
+
+@pytest.mark.parametrize(
+    ("last", "next_one"), [(None, NOON), (5, NOON), (NOON, NOON + 1), (NOON + 9, NOON + 10)]
+)
+def test_fences_grow_and_start_at_the_time(last: int | None, next_one: int) -> None:
+    assert LockState(fence=last).next_fence(NOON) == next_one
+
+
+def test_places_are_counted_from_the_front() -> None:
+    queue = [Ticket(number, uuid.UUID(int=number)) for number in (3, 5, 9)]
+    assert [place_of(ticket, queue) for ticket in queue] == [0, 1, 2]
+    assert place_of(None, queue) == 3
+    assert place_of(Ticket(4), queue) == 1, "a place that has expired is still one's own"
+
+
+@pytest.mark.parametrize(
+    ("place", "looks", "seconds"),
+    [(0, 0, 0.05), (0, 2, 0.1125), (0, 50, 0.5), (1, 50, 0.25), (3, 0, 0.75), (40, 0, 2.0)],
+)
+def test_who_is_nearer_to_the_front_looks_more_often(
+    place: int, looks: int, seconds: float
+) -> None:
+    assert pause_for(place, looks) == pytest.approx(seconds)
+
+
+def acquired(attempt: Acquisition) -> bool:
+    """Carry an attempt through, letting the store's time pass by as it asks."""
+    store = attempt.store
+    assert isinstance(store, MemoryLocks)
+    for pause in attempt.steps():
+        store.pass_by(pause)
+    return attempt.held is not None
+
+
+def test_a_free_lock_is_taken_at_once_and_without_a_place_in_the_queue() -> None:
+    store = MemoryLocks()
+    assert acquired(Acquisition(store, KEY, "a", hold=30))
+    assert store.time == NOON
+    assert store.tickets == {}
+    assert store.read(KEY).until == NOON + 30 * SECOND
+
+
+def test_no_waiting_is_no_waiting() -> None:
+    store = MemoryLocks()
+    assert acquired(Acquisition(store, KEY, "a", hold=30))
+    assert not acquired(Acquisition(store, KEY, "b", hold=30, wait=0))
+    assert store.time == NOON
+    assert store.tickets == {}
+
+
+def test_who_waits_in_vain_leaves_the_queue() -> None:
+    store = MemoryLocks()
+    assert acquired(Acquisition(store, KEY, "a", hold=30))
+    assert not acquired(Acquisition(store, KEY, "b", hold=30, wait=7))
+    assert store.time == pytest.approx(NOON + 7 * SECOND, abs=2)
+    assert store.tickets == {}
+
+
+def test_the_lock_of_a_silent_holder_is_taken_when_its_lease_ends() -> None:
+    store = MemoryLocks()
+    assert acquired(Acquisition(store, KEY, "a", hold=30))
+    first = store.read(KEY)
+    assert acquired(Acquisition(store, KEY, "b", hold=30))
+    assert 30 * SECOND <= store.time - NOON <= 30.6 * SECOND
+    assert store.holders[1][1] > store.holders[0][1]
+    assert not store.renew(KEY, first)
+    assert not store.release(KEY, first)
+
+
+def test_a_free_lock_goes_to_the_first_in_the_queue_only() -> None:
+    store = MemoryLocks()
+    store.enqueue(KEY, Ticket(NOON - 1))
+    assert not acquired(Acquisition(store, KEY, "b", hold=30, wait=0))
+    assert acquired(Acquisition(store, KEY, "b", hold=30))
+    assert store.time - NOON >= TICKET_LASTS * SECOND, "the first one died and its place expired"
+
+
+def test_giving_up_gives_up_the_place() -> None:
+    store = MemoryLocks()
+    assert acquired(Acquisition(store, KEY, "a", hold=30))
+    steps = Acquisition(store, KEY, "b", hold=30).steps()
+    next(steps)
+    assert len(store.queue(KEY)) == 1
+    steps.close()  # type: ignore[attr-defined]  # a generator
+    assert store.queue(KEY) == []
+
+
+@dataclass
+class Actor:
+    """Somebody who takes a lock, writes under it and releases it, and may sleep at any point."""
+
+    name: str
+    attempt: Acquisition | None = None
+    steps: Iterator[float] | None = None
+    written: list[int] = field(default_factory=list)
+
+    def step(self, store: MemoryLocks, stored: list[int]) -> None:
+        if self.attempt is None:
+            self.attempt = Acquisition(store, KEY, f"{self.name}.{uuid.uuid4()}", hold=2)
+            self.steps = self.attempt.steps()
+        if self.attempt.held is None:
+            assert self.steps is not None
+            next(self.steps, None)
+        elif not self.written:
+            # The guarded write: the fence is compared and the value stored in one step.
+            fence = self.attempt.held.fence
+            assert fence is not None
+            if store.read(KEY).fence == fence:
+                stored.append(fence)
+            self.written.append(fence)
+        else:
+            store.release(KEY, self.attempt.held)
+            self.attempt, self.written = None, []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    script=st.lists(
+        st.tuples(st.integers(0, 3), st.sampled_from([0.0, 0.1, 0.7, 3.0])), max_size=80
+    )
+)
+def test_guarded_writes_come_in_the_order_of_their_fences_whoever_sleeps(
+    script: list[tuple[int, float]],
+) -> None:
+    store, stored = MemoryLocks(), []
+    actors = [Actor(name) for name in "abcd"]
+    for who, seconds in script:
+        actors[who].step(store, stored)
+        store.pass_by(seconds)
+    fences = [fence for _, fence in store.holders]
+    assert fences == sorted(set(fences))
+    assert stored == sorted(stored)
