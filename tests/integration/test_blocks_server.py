@@ -13,7 +13,12 @@ from prefect.plugins import load_prefect_collections
 from prefect.settings import get_current_settings
 from pydantic import SecretStr, ValidationError
 
-from prefect_cassandra.blocks import CassandraCluster, CassandraCredentials, CassandraTls
+from prefect_cassandra.blocks import (
+    CassandraCluster,
+    CassandraCredentials,
+    CassandraResultStorage,
+    CassandraTls,
+)
 from support.prefect_server import DROPPED_SOCKETS, prefect_server  # noqa: F401 -- a fixture
 
 pytestmark = [pytest.mark.usefixtures("prefect_server"), DROPPED_SOCKETS]
@@ -57,6 +62,7 @@ def test_prefect_registers_the_blocks_from_the_command_line(module: str) -> None
     )
     assert "Cassandra Cluster" in done.stdout
     assert "Cassandra Credentials" in done.stdout
+    assert "Cassandra Result Storage" in done.stdout
 
 
 def test_blocks_come_back_from_the_server_as_they_were_saved() -> None:
@@ -86,6 +92,18 @@ def test_a_cluster_can_refer_to_saved_credentials() -> None:
     login = CassandraCluster.load("referring").config().login
     assert login is not None
     assert login.password == "rotated"
+
+
+def test_a_result_storage_refers_to_a_saved_cluster_and_its_credentials() -> None:
+    credentials = CassandraCredentials(username="state", password=SecretStr(SECRET))
+    credentials.save("state", overwrite=True)
+    block = CassandraCluster(contact_points=["db"], credentials=CassandraCredentials.load("state"))
+    block.save("state", overwrite=True)
+    storage = CassandraResultStorage(cluster=CassandraCluster.load("state"), retention_days=2)
+    storage.save("state", overwrite=True)
+    loaded = CassandraResultStorage.load("state")
+    assert loaded.cluster.config() == block.config()
+    assert loaded.retention_days == 2
 
 
 def test_the_server_shows_and_stores_no_password() -> None:

@@ -11,8 +11,15 @@ from prefect.blocks.abstract import CredentialsBlock, DatabaseBlock
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
-from prefect_cassandra.blocks import CassandraCluster, CassandraCredentials, CassandraTls
+from prefect_cassandra.blocks import (
+    CassandraCluster,
+    CassandraCredentials,
+    CassandraLockManager,
+    CassandraResultStorage,
+    CassandraTls,
+)
 from prefect_cassandra.driver.config import ClusterConfig, Login, RetryRules, Tls
+from prefect_cassandra.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from prefect.blocks.core import Block
@@ -20,7 +27,7 @@ if TYPE_CHECKING:
 SECRET = "correct horse battery"
 
 
-@pytest.mark.parametrize("block", [CassandraCredentials, CassandraCluster])
+@pytest.mark.parametrize("block", [CassandraCredentials, CassandraCluster, CassandraResultStorage])
 class TestPrefectsOwnRules(BlockStandardTestSuite):
     @pytest.fixture
     def block(self) -> type[Block]:
@@ -250,3 +257,37 @@ def test_leaving_a_with_block_forgets_cursors_and_keeps_the_session(session: _Se
         block.fetch_many("SELECT", size=2)
     assert block._cursors.take(("blocking", "SELECT", None, {})) is None
     assert session.connected
+
+
+@pytest.mark.parametrize("days", [0, -1, 7001])
+def test_a_result_storage_refuses_a_retention_cassandra_cannot_keep(days: float) -> None:
+    with pytest.raises(ValidationError, match="retention_days"):
+        CassandraResultStorage(cluster=cluster(), retention_days=days)
+
+
+@pytest.mark.parametrize(
+    ("days", "seconds"), [(None, 0), (1, 86_400), (0.5, 43_200), (1e-9, 1), (7000, 604_800_000)]
+)
+def test_a_retention_in_days_becomes_a_ttl_in_seconds(days: float | None, seconds: int) -> None:
+    storage = CassandraResultStorage(cluster=cluster(), retention_days=days)
+    assert storage._results().ttl == seconds
+
+
+def test_state_asks_all_datacenters_whatever_the_block_says() -> None:
+    block = cluster(consistency="ONE", serial_consistency="LOCAL_SERIAL")
+    config = CassandraResultStorage(cluster=block)._results().session.config
+    assert (config.consistency, config.serial_consistency) == ("QUORUM", "SERIAL")
+
+
+def test_lock_managers_are_equal_by_their_values_and_travel() -> None:
+    locks = CassandraLockManager(cluster(), lease=5)
+    assert locks == CassandraLockManager(cluster(), lease=5)
+    assert locks != CassandraLockManager(cluster(), lease=6)
+    assert locks != CassandraLockManager("prefect-state", lease=5)
+    assert pickle.loads(pickle.dumps(locks)) == locks  # noqa: S301 -- our own bytes
+    assert len({locks, CassandraLockManager(cluster(), lease=5)}) == 1
+
+
+def test_a_lease_that_cannot_be_renewed_in_time_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="1 s"):
+        CassandraLockManager(cluster(), lease=0.5)

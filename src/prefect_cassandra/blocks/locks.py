@@ -59,6 +59,15 @@ class CassandraLockManager(LockManager):
         self.lease = lease
         self._locks: CassandraLocks | None = None
 
+    def __eq__(self, other: object) -> bool:
+        """Tell whether it is the same: Prefect adds up cache policies only if it is."""
+        if not isinstance(other, CassandraLockManager):
+            return NotImplemented
+        return (self.cluster, self.lease) == (other.cluster, other.lease)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.lease))
+
     def __getstate__(self) -> dict[str, object]:
         """Leave the connections here; what this process holds, another does not."""
         return self.__dict__ | {"_locks": None}

@@ -1,0 +1,294 @@
+"""Prefect's own results, caches, transactions and locks on our storage and our locks."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prefect import flow, task
+from prefect.cache_policies import INPUTS, TASK_SOURCE
+from prefect.filesystems import LocalFileSystem
+from prefect.results import ResultStore
+from prefect.settings import (
+    PREFECT_DEFAULT_RESULT_STORAGE_BLOCK,
+    PREFECT_RESULTS_PERSIST_BY_DEFAULT,
+    temporary_settings,
+)
+from prefect.transactions import IsolationLevel, atransaction, transaction
+
+from prefect_cassandra.blocks import CassandraLockManager, CassandraResultStorage
+from prefect_cassandra.errors import LockLostError
+from prefect_cassandra.schema.model import STATE
+from support.blocks import cluster_block
+from support.prefect_server import DROPPED_SOCKETS, prefect_server  # noqa: F401 -- a fixture
+from support.state import state_ground
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from prefect_cassandra.driver.session import Session
+
+pytestmark = [pytest.mark.usefixtures("prefect_server"), DROPPED_SOCKETS]
+
+PATIENCE = 60.0
+
+
+@pytest.fixture(scope="module")
+def storage(
+    node: Any, superuser: Session, tmp_path_factory: pytest.TempPathFactory, prefect_api: Any
+) -> CassandraResultStorage:
+    """A saved block: Prefect then knows where a result is by its block's id."""
+    ground = state_ground(node, superuser, tmp_path_factory.mktemp("prefect-state"))
+    assert prefect_api is not None
+    block = CassandraResultStorage(cluster=cluster_block(ground.role(STATE)))
+    block.save("results", overwrite=True)
+    return CassandraResultStorage.load("results")
+
+
+@pytest.fixture(scope="module")
+def locks(storage: CassandraResultStorage) -> CassandraLockManager:
+    return CassandraLockManager(storage.cluster)
+
+
+@pytest.fixture
+def key() -> str:
+    return f"transaction/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def by_default(storage: CassandraResultStorage) -> Iterator[None]:
+    """Everything is kept, and there, as in an installation that says so."""
+    assert storage is not None
+    chosen = {
+        PREFECT_RESULTS_PERSIST_BY_DEFAULT: True,
+        PREFECT_DEFAULT_RESULT_STORAGE_BLOCK: "cassandra-result-storage/results",
+    }
+    with temporary_settings(chosen):
+        yield
+
+
+@pytest.mark.usefixtures("by_default")
+def test_a_retried_flow_runs_only_what_had_not_finished() -> None:
+    ran: list[str] = []
+
+    @task
+    def extract(day: int) -> list[int]:
+        ran.append(f"extract {day}")
+        return [day] * 3
+
+    @task
+    def fragile(numbers: list[int]) -> int:
+        ran.append("fragile")
+        if ran.count("fragile") == 1:
+            raise RuntimeError("the first time")
+        return sum(numbers)
+
+    @flow(retries=1)
+    def pipeline() -> int:
+        return fragile(extract(1) + extract(2))
+
+    state = pipeline(return_state=True)
+    assert state.result() == 9
+    assert ran == ["extract 1", "extract 2", "fragile", "fragile"]
+
+
+@pytest.mark.usefixtures("by_default")
+async def test_asynchronous_flows_keep_their_results_as_well(
+    storage: CassandraResultStorage,
+) -> None:
+    name = f"async/{uuid.uuid4().hex}"
+
+    @task(result_storage_key=name)
+    async def answer() -> int:
+        return 42
+
+    @flow
+    async def asking() -> int:
+        return await answer()
+
+    state = await asking(return_state=True)
+    assert await state.result() == 42
+    assert await storage.aexists(name)
+    store = ResultStore(result_storage=storage)
+    assert (await store.aread(name)).result == 42
+
+
+def test_a_cached_task_runs_once_and_again_when_its_cache_is_refreshed(
+    storage: CassandraResultStorage, tmp_path: Path
+) -> None:
+    ran: list[int] = []
+    policy = (INPUTS + TASK_SOURCE).configure(key_storage=storage)
+
+    # The keys of the cache are in Cassandra, the results themselves in a folder.
+    @task(cache_policy=policy, result_storage=LocalFileSystem(basepath=str(tmp_path)))
+    def expensive(number: int, salt: str) -> int:
+        assert salt
+        ran.append(number)
+        return number * 2
+
+    @flow
+    def cached(salt: str) -> list[int]:
+        again = expensive.with_options(refresh_cache=True)
+        return [expensive(1, salt), expensive(1, salt), expensive(2, salt), again(1, salt)]
+
+    assert cached(uuid.uuid4().hex) == [2, 2, 4, 2]
+    assert ran == [1, 2, 1]
+
+
+def test_tasks_of_one_flow_choose_their_storages(
+    storage: CassandraResultStorage, tmp_path: Path
+) -> None:
+    folder = LocalFileSystem(basepath=str(tmp_path))
+    here, there = uuid.uuid4().hex, uuid.uuid4().hex
+
+    @task(result_storage=storage, result_storage_key=here, persist_result=True)
+    def kept_in_cassandra() -> str:
+        return "rows"
+
+    @task(result_storage=folder, result_storage_key=there, persist_result=True)
+    def kept_in_a_folder() -> str:
+        return "files"
+
+    @flow
+    def both() -> tuple[str, str]:
+        return kept_in_cassandra(), kept_in_a_folder()
+
+    assert both() == ("rows", "files")
+    assert storage.exists(here)
+    assert not storage.exists(there)
+    assert (tmp_path / there).exists()
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_committed_transaction_is_not_repeated(
+    storage: CassandraResultStorage, key: str, *, saved: bool
+) -> None:
+    if not saved:
+        storage = CassandraResultStorage(cluster=storage.cluster)
+    ran = []
+    for _ in range(2):
+        # A store of its own each time, as in another process: nothing is remembered here.
+        with transaction(key=key, store=ResultStore(result_storage=storage)) as open_one:
+            if open_one.is_committed():
+                record = open_one.read()
+                assert record is not None
+                assert record.result == {"rows": 3}
+                continue
+            ran.append("wrote")
+            open_one.stage({"rows": 3})
+    assert ran == ["wrote"]
+
+
+@pytest.mark.usefixtures("by_default")
+def test_a_failed_transaction_rolls_back_and_keeps_nothing(
+    storage: CassandraResultStorage, key: str
+) -> None:
+    undone: list[str] = []
+
+    @task(result_storage_key=key)
+    def write() -> str:
+        return "written"
+
+    @write.on_rollback
+    def remove(_transaction: Any) -> None:
+        undone.append("removed")
+
+    @task
+    def check() -> None:
+        raise ValueError("not enough data")
+
+    @flow
+    def pipeline() -> None:
+        with transaction():
+            write()
+            check()
+
+    assert pipeline(return_state=True).is_failed()
+    assert undone == ["removed"]
+    assert not storage.exists(key)
+
+
+def test_serializable_transactions_of_one_key_run_one_after_the_other(
+    storage: CassandraResultStorage, locks: CassandraLockManager, key: str
+) -> None:
+    inside, most, ran = 0, 0, []
+    guard = threading.Lock()
+
+    def once(number: int) -> int:
+        nonlocal inside, most
+        store = ResultStore(result_storage=storage, lock_manager=locks)
+        level = IsolationLevel.SERIALIZABLE
+        with transaction(key=key, store=store, isolation_level=level) as one:
+            with guard:
+                inside += 1
+                most = max(most, inside)
+            if not one.is_committed():
+                ran.append(number)
+                one.stage(number)
+            with guard:
+                inside -= 1
+        record = store.read(key)
+        return int(record.result)
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(once, range(4)))
+    assert most == 1
+    assert results == ran * 4
+    assert not locks.is_locked(key)
+
+
+async def test_an_asynchronous_serializable_transaction_commits_and_frees_its_lock(
+    storage: CassandraResultStorage, locks: CassandraLockManager, key: str
+) -> None:
+    store = ResultStore(result_storage=storage, lock_manager=locks)
+    level = IsolationLevel.SERIALIZABLE
+    async with atransaction(key=key, store=store, isolation_level=level) as one:
+        assert locks.is_locked(key)
+        one.stage("value")
+    assert not locks.is_locked(key)
+    assert (await store.aread(key)).result == "value"
+
+
+def test_a_transaction_whose_lock_was_taken_over_commits_nothing(
+    storage: CassandraResultStorage, locks: CassandraLockManager, key: str
+) -> None:
+    store = ResultStore(result_storage=storage, lock_manager=locks)
+    session = locks._store().session
+    rolled_back: list[str] = []
+
+    def sleep_beyond_the_lease() -> None:
+        level = IsolationLevel.SERIALIZABLE
+        with transaction(key=key, store=store, isolation_level=level) as one:
+            # As if this process had been stopped, and an heir came and went.
+            session.execute(
+                "UPDATE prefect_state.records SET fence = ?, holder = null, until = 0"
+                " WHERE key = ? IF holder != null",
+                [2**62, key],
+            )
+            one.stage("too late", on_rollback_hooks=[lambda _: rolled_back.append("undone")])
+
+    with pytest.raises(LockLostError):
+        sleep_beyond_the_lease()
+    assert rolled_back == ["undone"]
+    assert not storage.exists(key)
+
+
+def test_a_cached_task_of_several_flows_runs_once_under_locks(
+    storage: CassandraResultStorage, locks: CassandraLockManager
+) -> None:
+    ran: list[str] = []
+    policy = INPUTS.configure(isolation_level=IsolationLevel.SERIALIZABLE, lock_manager=locks)
+
+    @task(cache_policy=policy, result_storage=storage, persist_result=True)
+    def download(source: str) -> str:
+        ran.append(source)
+        return source.upper()
+
+    source = uuid.uuid4().hex
+    with ThreadPoolExecutor(3) as pool:
+        assert set(pool.map(download, [source] * 3)) == {source.upper()}
+    assert ran == [source]
