@@ -236,7 +236,7 @@ def count_under_locks(ground: Ground, storage: Any, processes: int, keys: int, s
 def test_no_value_is_lost_or_torn_under_locks(
     ground: Ground, storage: CassandraResultStorage
 ) -> None:
-    count_under_locks(ground, storage, processes=3, keys=3, steps=12)
+    count_under_locks(ground, storage, processes=3, keys=2, steps=6)
 
 
 @pytest.mark.long

@@ -32,7 +32,7 @@ class Plan:
     """What is to be done, in this order.
 
     Attributes:
-        bookkeeping: Statements that make the tables of the ledger and of the shared state.
+        bookkeeping: Statements that make the ledger: lock, records, versions of deployments.
         steps: Keyspaces, roles and grants.
         migrations: Migrations to carry out.
         folders: Keyspace to all its migrations, carried out or not.
@@ -129,6 +129,7 @@ def decide(installation: Installation, found: Found) -> Plan:
         if (step := keyspace_step(name, copies, found.facts.keyspaces.get(name)))
         if step not in first
     ]
+    steps += _missing_tables(STATE, STATE_TABLES, found.facts)
     waiting = [
         item
         for name, migrations in found.migrations.items()
@@ -173,23 +174,18 @@ def warnings(facts: Facts, replication: Mapping[str, Mapping[str, int]]) -> list
 
 
 def _bookkeeping(replication: Mapping[str, Mapping[str, int]], facts: Facts) -> list[Step]:
-    return [
-        step
-        for keyspace, tables in ((LEDGER, LEDGER_TABLES), (STATE, STATE_TABLES))
-        for step in _own_tables(keyspace, tables, replication[keyspace], facts)
-    ]
-
-
-def _own_tables(
-    keyspace: str, tables: Mapping[str, str], copies: Mapping[str, int], facts: Facts
-) -> list[Step]:
-    """Return what makes the tables of an orchestration keyspace, and the keyspace if need be."""
-    found = facts.keyspaces.get(keyspace)
+    ledger = facts.keyspaces.get(LEDGER)
     steps = []
-    if found is None and (step := keyspace_step(keyspace, copies, None)):
+    if ledger is None and (step := keyspace_step(LEDGER, replication[LEDGER], None)):
         steps.append(step)
+    return steps + _missing_tables(LEDGER, LEDGER_TABLES, facts)
+
+
+def _missing_tables(keyspace: str, tables: Mapping[str, str], facts: Facts) -> list[Step]:
+    """Make the tables that a keyspace of the orchestration does not have yet."""
+    found = facts.keyspaces.get(keyspace)
     there = found.tables if found else frozenset()
-    return steps + [
+    return [
         Step(f"table {keyspace}.{table}", cql)
         for table, cql in tables.items()
         if table not in there

@@ -129,7 +129,7 @@ LEDGER_TABLES = (
 # lock's fencing token and store the value. Every write brings its own TTL. The queue is rewritten
 # all the time and holds nothing that lives longer than seconds, hence its short grace: a row that
 # came back after it would be gone by its TTL.
-STATE_TABLES = {
+RESULT_TABLES = {
     RECORDS: f"""CREATE TABLE IF NOT EXISTS {STATE}.{RECORDS} (
   key text,
   fence bigint static,
@@ -163,3 +163,5 @@ STATE_TABLES = {
   AND ID = 70726566-6563-4000-8000-000000000060
   AND comment = 'Who waits for the lock on a record, in the order of their coming.'""",
 }
+
+STATE_TABLES = RESULT_TABLES

@@ -86,10 +86,6 @@ def test_an_empty_cluster_gets_bookkeeping_then_keyspaces_then_roles_then_grants
         "table prefect_ledger.load_blocks",
         "table prefect_ledger.load_chunks",
         "table prefect_ledger.flow_versions",
-        "keyspace prefect_state",
-        "table prefect_state.records",
-        "table prefect_state.record_parts",
-        "table prefect_state.lock_queue",
     ]
     assert {step.login for step in plan.statements} == {"superuser"}
 
