@@ -55,6 +55,14 @@ def locks(storage: CassandraResultStorage) -> CassandraLockManager:
 
 
 @pytest.fixture
+def folder(tmp_path: Path) -> LocalFileSystem:
+    """Another of Prefect's storages, saved because tasks take saved blocks only."""
+    block = LocalFileSystem(basepath=str(tmp_path))
+    block.save(f"folder-{uuid.uuid4().hex}")
+    return block
+
+
+@pytest.fixture
 def key() -> str:
     return f"transaction/{uuid.uuid4().hex}"
 
@@ -118,13 +126,13 @@ async def test_asynchronous_flows_keep_their_results_as_well(
 
 
 def test_a_cached_task_runs_once_and_again_when_its_cache_is_refreshed(
-    storage: CassandraResultStorage, tmp_path: Path
+    storage: CassandraResultStorage, folder: LocalFileSystem
 ) -> None:
     ran: list[int] = []
     policy = (INPUTS + TASK_SOURCE).configure(key_storage=storage)
 
     # The keys of the cache are in Cassandra, the results themselves in a folder.
-    @task(cache_policy=policy, result_storage=LocalFileSystem(basepath=str(tmp_path)))
+    @task(cache_policy=policy, result_storage=folder)
     def expensive(number: int, salt: str) -> int:
         assert salt
         ran.append(number)
@@ -140,9 +148,8 @@ def test_a_cached_task_runs_once_and_again_when_its_cache_is_refreshed(
 
 
 def test_tasks_of_one_flow_choose_their_storages(
-    storage: CassandraResultStorage, tmp_path: Path
+    storage: CassandraResultStorage, folder: LocalFileSystem, tmp_path: Path
 ) -> None:
-    folder = LocalFileSystem(basepath=str(tmp_path))
     here, there = uuid.uuid4().hex, uuid.uuid4().hex
 
     @task(result_storage=storage, result_storage_key=here, persist_result=True)
