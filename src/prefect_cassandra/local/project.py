@@ -2,7 +2,8 @@
 
 The folder holds `keyspaces.yaml` and `prefect.yaml`. Each application keyspace gets a
 `CassandraCluster` block of its name (underscores become dashes, as Prefect wants) that logs in as
-that keyspace's flow role with the files the schema room wrote: no password leaves its file.
+that keyspace's flow role with the files the schema room wrote: no password leaves its file. One
+more block, `prefect-state`, is where the results of flows are kept.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from prefect_cassandra.project.folder import (
     require_flows,
 )
 from prefect_cassandra.schema import Applied, Installation, apply, flow_role, load_keyspaces
+from prefect_cassandra.schema.model import STATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +99,7 @@ def deploy(stack: Stack, flows: Path, tell: Callable[[str], None]) -> Deployed:
 
 def _deploy(stack: Stack, flows: Path, keyspaces: list[str]) -> None:
     secrets = stack.config.data / "secrets"
-    logins = {name: secrets / flow_role(name) for name in keyspaces}
+    logins = {name: secrets / flow_role(name) for name in keyspaces} | {STATE: secrets / STATE}
     file = flows.resolve() / DEPLOYMENTS_FILE
     tls = Tls(ca_file=stack.ca_file) if stack.ca_file else None
     deployment.deploy(

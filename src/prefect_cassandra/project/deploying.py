@@ -1,9 +1,9 @@
-"""Saves `CassandraCluster` blocks and makes the deployments, in a process of its own.
+"""Saves blocks and makes the deployments, in a process of its own.
 
 Another process, because Prefect reads the stack's settings when it is imported; one for both,
 because importing it is most of the work. Run in the folder that entry points are relative to; the
 arguments are CONNECTION PREFECT_YAML NAME=LOGIN_FOLDER..., where CONNECTION is what all blocks have
-in common, as JSON.
+in common, as JSON. With a login for the shared state among them, results are kept there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ import runpy
 import sys
 from pathlib import Path
 
-from prefect_cassandra.blocks import CassandraCluster, CassandraCredentials
+from prefect.client.orchestration import get_client
+
+from prefect_cassandra.blocks import (
+    CassandraCluster,
+    CassandraCredentials,
+    CassandraResultStorage,
+)
+from prefect_cassandra.project.folder import block_name
+from prefect_cassandra.schema.model import STATE
 
 
 def save_blocks(connection: str, *logins: str) -> None:
@@ -22,7 +30,21 @@ def save_blocks(connection: str, *logins: str) -> None:
     for login in logins:
         name, folder = login.split("=", 1)
         credentials = CassandraCredentials(folder=Path(folder))
-        CassandraCluster(**common, credentials=credentials).save(name, overwrite=True)
+        cluster = CassandraCluster(**common, credentials=credentials)
+        cluster.save(name, overwrite=True)
+        if name == block_name(STATE):
+            keep_results(cluster, name)
+
+
+def keep_results(cluster: CassandraCluster, name: str) -> None:
+    """Save a result storage and make it the server's default.
+
+    A server with a default storage keeps the results of flows and of their tasks unless they say
+    otherwise.
+    """
+    block = CassandraResultStorage(cluster=cluster).save(name, overwrite=True)
+    with get_client(sync_client=True) as client:
+        client.update_server_default_result_storage(block)
 
 
 def make_deployments(file: str) -> None:
