@@ -19,7 +19,7 @@ from prefect_cassandra.errors import (
     StateError,
 )
 from prefect_cassandra.state import results as room
-from prefect_cassandra.state.results import INLINE, PART, Results
+from prefect_cassandra.state.results import INLINE, LARGEST, PART, Results
 from support.state import state_ground, state_of
 
 if TYPE_CHECKING:
@@ -57,6 +57,13 @@ def test_a_result_comes_back_as_it_was_written(results: Results, key: str, size:
     assert not results.exists(key)
     results.write(key, content)
     assert results.exists(key)
+    assert results.read(key) == content
+
+
+@pytest.mark.long
+def test_the_largest_result_comes_back(results: Results, key: str) -> None:
+    content = bytes(range(256)) * (LARGEST // 256)
+    results.write(key, content)
     assert results.read(key) == content
 
 

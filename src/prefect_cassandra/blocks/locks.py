@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prefect.locking.protocol import LockManager
@@ -108,14 +109,18 @@ class CassandraLockManager(LockManager):
         hold_timeout: float | None = None,
     ) -> bool:
         """Do what `acquire_lock` does, without blocking the event loop."""
+        from prefect_cassandra.driver.threads import in_thread  # noqa: PLC0415
+
         attempt = await asyncio.to_thread(self._attempt, key, holder, acquire_timeout, hold_timeout)
         steps = attempt.steps()
+        step = partial(next, steps, None)
         try:
-            while (pause := await asyncio.to_thread(_next, steps)) is not None:  # noqa: ASYNC110  (what is waited for happens on other machines)
+            # A step that is under way is waited for: it may be the one that takes the lock.
+            while (pause := await in_thread(step, _nothing)) is not None:  # noqa: ASYNC110  (what is waited for happens on other machines)
                 await asyncio.sleep(pause)
-        finally:
-            # Cancelled or not, the place in the queue is given up.
-            await asyncio.to_thread(_close, steps)
+        except asyncio.CancelledError:
+            await asyncio.to_thread(attempt.give_up, steps)
+            raise
         return self._keep(attempt, renewed=hold_timeout is None)
 
     def release_lock(self, key: str, holder: str) -> None:
@@ -229,11 +234,5 @@ def _looks(timeout: float | None) -> Iterator[float]:
         pause = min(pause * 1.5, _LONGEST_LOOK)
 
 
-def _next(steps: Iterator[float]) -> float | None:
-    return next(steps, None)
-
-
-def _close(steps: Iterator[float]) -> None:
-    close = getattr(steps, "close", None)
-    if close is not None:
-        close()
+def _nothing() -> None:
+    """Let a step come to its end, which is near."""

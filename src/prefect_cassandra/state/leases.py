@@ -122,7 +122,9 @@ class Leases:
             LockLostError: The lease is known to be lost.
         """
         with self._changed:
-            held = [one for one in self._held if (one.config, one.key) == (config, key)]
+            held = [
+                one for one in self._held if one.key == key and is_same_cluster(one.config, config)
+            ]
         if not held:
             return None
         mine = _taken_here.get()
@@ -154,6 +156,13 @@ class Leases:
             lease.renew()
         except PrefectCassandraError as error:
             logger.debug("The lease on %r was not renewed, next turn again: %s", lease.key, error)
+
+
+def is_same_cluster(one: ClusterConfig, other: ClusterConfig) -> bool:
+    """Tell whether two connections lead to one cluster: a storage's and a lock's may differ."""
+    if one.secure_connect_bundle is not None or other.secure_connect_bundle is not None:
+        return one.secure_connect_bundle == other.secure_connect_bundle
+    return one.port == other.port and not set(one.contact_points).isdisjoint(other.contact_points)
 
 
 leases = Leases()

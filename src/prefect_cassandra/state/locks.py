@@ -27,7 +27,7 @@ from prefect_cassandra.schema.records import compare_and_set
 from prefect_cassandra.state.access import QUORUM, SERIAL, check_key, state_access
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
     from typing import Any
 
     from prefect_cassandra.driver.session import Session
@@ -164,7 +164,7 @@ class Acquisition:
     _ticket_written: int = 0
     _looks: int = 0
 
-    def steps(self) -> Iterator[float]:
+    def steps(self) -> Generator[float]:
         """Yield the seconds to wait before the next step; ends when `held` is set or time is up.
 
         Closing it early gives up the place in the queue.
@@ -184,6 +184,12 @@ class Acquisition:
         finally:
             if self._ticket is not None:
                 self.store.leave(self.key, self._ticket)
+
+    def give_up(self, steps: Generator[float]) -> None:
+        """Leave the queue, and free the lock if it was taken meanwhile."""
+        steps.close()
+        if self.held is not None:
+            self.store.release(self.key, self.held)
 
     def _try_once(self) -> bool:
         state = self.store.read(self.key)

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import contextvars
 import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from prefect_cassandra.driver.config import ClusterConfig
 from prefect_cassandra.errors import LockLostError
 from prefect_cassandra.state import leases as room
-from prefect_cassandra.state.leases import Lease, Leases
+from prefect_cassandra.state.leases import Lease, Leases, is_same_cluster
 from prefect_cassandra.state.locks import SECOND, LockState
 from support.locks import NOON, MemoryLocks
 from support.waiting import eventually
@@ -21,6 +23,22 @@ def taken(store: MemoryLocks, holder: str, fence: int, renewed: float | None = N
     state = LockState(fence=fence, holder=holder, until=store.time + 30 * SECOND)
     store.locks[KEY] = state
     return Lease(CONFIG, store, KEY, state, renewed)
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ({"contact_points": ("db",)}, True),
+        ({"contact_points": ("db2", "db"), "request_timeout": 3.0}, True),
+        ({"contact_points": ("db2",)}, False),
+        ({"contact_points": ("db",), "port": 9043}, False),
+        ({"secure_connect_bundle": Path("bundle.zip")}, False),
+    ],
+)
+def test_a_cluster_is_known_by_where_it_is(other: dict[str, Any], *, same: bool) -> None:
+    assert is_same_cluster(CONFIG, ClusterConfig(**other)) is same
+    assert is_same_cluster(ClusterConfig(**other), CONFIG) is same
+    assert is_same_cluster(ClusterConfig(**other), ClusterConfig(**other))
 
 
 def test_a_write_carries_the_token_of_its_lock_and_none_without_one() -> None:

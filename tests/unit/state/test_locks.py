@@ -118,11 +118,23 @@ def test_a_free_lock_goes_to_the_first_in_the_queue_only() -> None:
 def test_giving_up_gives_up_the_place() -> None:
     store = MemoryLocks()
     assert acquired(Acquisition(store, KEY, "a", hold=30))
-    steps = Acquisition(store, KEY, "b", hold=30).steps()
+    attempt = Acquisition(store, KEY, "b", hold=30)
+    steps = attempt.steps()
     next(steps)
     assert len(store.queue(KEY)) == 1
-    steps.close()  # type: ignore[attr-defined]  # a generator
+    attempt.give_up(steps)
     assert store.queue(KEY) == []
+    assert store.read(KEY).holder == "a"
+
+
+def test_giving_up_frees_a_lock_that_was_just_taken() -> None:
+    store = MemoryLocks()
+    attempt = Acquisition(store, KEY, "a", hold=30)
+    steps = attempt.steps()
+    assert next(steps, None) is None
+    assert store.read(KEY).is_held(store.now())
+    attempt.give_up(steps)
+    assert not store.read(KEY).is_held(store.now())
 
 
 @dataclass
