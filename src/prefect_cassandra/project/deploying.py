@@ -12,6 +12,7 @@ import json
 import runpy
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from prefect.client.orchestration import get_client
 
@@ -22,6 +23,9 @@ from prefect_cassandra.blocks import (
 )
 from prefect_cassandra.project.folder import block_name
 from prefect_cassandra.schema.model import STATE
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 def save_blocks(connection: str, *logins: str) -> None:
@@ -42,7 +46,8 @@ def keep_results(cluster: CassandraCluster, name: str) -> None:
     A server with a default storage keeps the results of flows and of their tasks unless they say
     otherwise.
     """
-    block = CassandraResultStorage(cluster=cluster).save(name, overwrite=True)
+    # Prefect's types leave open whether it must be awaited; without an event loop it must not.
+    block = cast("UUID", CassandraResultStorage(cluster=cluster).save(name, overwrite=True))
     with get_client(sync_client=True) as client:
         client.update_server_default_result_storage(block)
 
