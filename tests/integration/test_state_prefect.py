@@ -299,3 +299,20 @@ def test_a_cached_task_of_several_flows_runs_once_under_locks(
     with ThreadPoolExecutor(3) as pool:
         assert set(pool.map(download, [source] * 3)) == {source.upper()}
     assert ran == [source]
+
+
+@pytest.mark.usefixtures("deployed")
+def test_the_local_stack_keeps_results_in_cassandra_without_being_asked() -> None:
+    name = f"default/{uuid.uuid4().hex}"
+
+    @task(result_storage_key=name)
+    def answer() -> int:
+        return 42
+
+    @flow
+    def asking() -> int:
+        return answer()
+
+    assert asking() == 42
+    storage = CassandraResultStorage.load("prefect-state")
+    assert ResultStore(result_storage=storage).read(name).result == 42
