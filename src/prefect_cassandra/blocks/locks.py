@@ -202,9 +202,14 @@ class CassandraLockManager(LockManager):
         if attempt.held is None:
             return False
         store = self._store()
-        if leases.find(store.session.config, attempt.key, attempt.holder) is None:
-            lease = self.lease if renewed else None
-            leases.add(Lease(store.session.config, store, attempt.key, attempt.held, lease))
+        config = store.session.config
+        before = leases.find(config, attempt.key, attempt.holder)
+        if before is not None and before.state.fence == attempt.held.fence:
+            return True
+        if before is not None:
+            leases.remove(before)
+        lease = self.lease if renewed else None
+        leases.add(Lease(config, store, attempt.key, attempt.held, lease))
         return True
 
     def _state(self, key: str) -> LockState | None:
@@ -218,9 +223,10 @@ class CassandraLockManager(LockManager):
         from prefect_cassandra.state.locks import CassandraLocks  # noqa: PLC0415
 
         if self._locks is None or self._locks.session.closed:
-            if isinstance(self.cluster, str):
-                self.cluster = CassandraCluster.load(self.cluster, _sync=True)
-            self._locks = CassandraLocks(state_session(self.cluster.config()))
+            cluster = self.cluster
+            if isinstance(cluster, str):
+                cluster = CassandraCluster.load(cluster, _sync=True)
+            self._locks = CassandraLocks(state_session(cluster.config()))
         return self._locks
 
 
