@@ -18,12 +18,12 @@ PrefectCassandraError
 │   ├── ContentChangedError       a load was run before with other content
 │   ├── SupersededError           newer content of the same load was taken up elsewhere
 │   └── NoStampsError             the cluster keeps no write stamps, or not for this role
+├── VersionError              a deployment has no such version, or it cannot be put in use again
 ├── StateError                results or locks are not kept here, or cannot be used
 │   ├── ResultMissingError        no result is kept under this key
 │   ├── ResultTooLargeError       a result is larger than what is kept; nothing was written
 │   ├── ResultDamagedError        a result is not what was written, or not whole
 │   └── LockLostError             a lock is not held any more; what it guarded was not written
-├── VersionError              a deployment has no such version, or it cannot be put in use again
 ├── LocalStackError           the local stack cannot start or run
 │   ├── DownloadError             a jar is missing, cut or not the one in the lock
 │   ├── PortInUseError            something else listens where a node should
@@ -205,6 +205,14 @@ class NoStampsError(LedgerError):
     exit_code = 2
 
 
+class VersionError(PrefectCassandraError):
+    """A deployment has no such version, or that version cannot be put in use again."""
+
+    code = "PC460"
+    exit_code = 2
+    default_hint = "`prefect-cassandra flows history DEPLOYMENT` lists the versions."
+
+
 class StateError(PrefectCassandraError):
     """Results or locks are not kept on this cluster, or not for the role in use."""
 
@@ -243,14 +251,6 @@ class LockLostError(StateError, ValueError):
 
     code = "PC474"
     exit_code = 1
-
-
-class VersionError(PrefectCassandraError):
-    """A deployment has no such version, or that version cannot be put in use again."""
-
-    code = "PC460"
-    exit_code = 2
-    default_hint = "`prefect-cassandra flows history DEPLOYMENT` lists the versions."
 
 
 class LocalStackError(PrefectCassandraError):

@@ -15,9 +15,6 @@ STAMP_CLOCKS = "stamp_clocks"
 STAMP_BLOCKS = "stamp_blocks"
 LOAD_BLOCKS = "load_blocks"
 LOAD_CHUNKS = "load_chunks"
-RECORDS = "records"
-RECORD_PARTS = "record_parts"
-LOCK_QUEUE = "lock_queue"
 
 # A clock is one row for ever. The records of its blocks are filed by the hour, because a table may
 # be loaded for years; once more by load, so that a retry finds its own; and a block has at most
@@ -124,6 +121,10 @@ LEDGER_TABLES = (
   AND comment = 'Versions of deployments. Written by the flows commands only, with IF.'""",
     }
 )
+
+RECORDS = "records"
+RECORD_PARTS = "record_parts"
+LOCK_QUEUE = "lock_queue"
 
 # A record and the lock on it share a partition, so that one conditional write can compare the
 # lock's fencing token and store the value. Every write brings its own TTL. The queue is rewritten
