@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prefect import flow, task
 from prefect.cache_policies import INPUTS, TASK_SOURCE
+from prefect.client.orchestration import get_client
 from prefect.filesystems import LocalFileSystem
 from prefect.results import ResultStore
 from prefect.settings import (
@@ -21,6 +23,7 @@ from prefect.transactions import IsolationLevel, atransaction, transaction
 
 from prefect_cassandra.blocks import CassandraLockManager, CassandraResultStorage
 from prefect_cassandra.errors import LockLostError
+from prefect_cassandra.project.deploying import save_blocks
 from prefect_cassandra.schema.model import STATE
 from support.blocks import cluster_block
 from support.prefect_server import DROPPED_SOCKETS, prefect_server  # noqa: F401 -- a fixture
@@ -305,9 +308,14 @@ def test_a_cached_task_of_several_flows_runs_once_under_locks(
     assert ran == [source]
 
 
-@pytest.mark.usefixtures("deployed")
-def test_the_local_stack_keeps_results_in_cassandra_without_being_asked() -> None:
+def test_a_deployed_login_for_the_state_keeps_results_without_being_asked(
+    storage: CassandraResultStorage,
+) -> None:
     name = f"default/{uuid.uuid4().hex}"
+    cluster = storage.cluster
+    assert cluster.credentials is not None
+    connection = {"contact_points": cluster.contact_points, "port": cluster.port}
+    save_blocks(json.dumps(connection), f"prefect-state={cluster.credentials.folder}")
 
     @task(result_storage_key=name)
     def answer() -> int:
@@ -317,6 +325,10 @@ def test_the_local_stack_keeps_results_in_cassandra_without_being_asked() -> Non
     def asking() -> int:
         return answer()
 
-    assert asking() == 42
-    storage = CassandraResultStorage.load("prefect-state")
-    assert ResultStore(result_storage=storage).read(name).result == 42
+    try:
+        assert asking() == 42
+    finally:
+        with get_client(sync_client=True) as client:
+            client.clear_server_default_result_storage()
+    by_default = CassandraResultStorage.load("prefect-state")
+    assert ResultStore(result_storage=by_default).read(name).result == 42
