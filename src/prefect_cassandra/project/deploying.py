@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 
 
 def save_blocks(connection: str, *logins: str) -> None:
-    """Save one block for each `NAME=LOGIN_FOLDER`, over what has that name already."""
+    """Save one block for each `NAME=LOGIN_FOLDER`, over what has that name already.
+
+    With a login for the shared state among them, results are kept there from now on.
+    """
     common = json.loads(connection)
     for login in logins:
         name, folder = login.split("=", 1)
