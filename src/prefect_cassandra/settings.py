@@ -117,3 +117,79 @@ class LocalSettings(PrefectBaseSettings):
             "to stop and report themselves as crashed."
         ),
     )
+
+
+class ReconcilerSettings(PrefectBaseSettings):
+    """When runs and Jobs are put right: `PREFECT_INTEGRATIONS_CASSANDRA_RECONCILER_*`."""
+
+    model_config: ClassVar[SettingsConfigDict] = build_settings_config((*_PATH, "reconciler"))
+
+    interval: float = Field(
+        default=15.0, gt=0, description="Seconds between two looks at runs and Jobs."
+    )
+    settle: float = Field(
+        default=30.0,
+        ge=0,
+        description=(
+            "Seconds for which every look has to come to the same before anything is done. One "
+            "look alone may see the middle of a change."
+        ),
+    )
+    pending_grace: float = Field(
+        default=120.0,
+        gt=0,
+        description="Seconds a run may be Pending without a Job before it is put back.",
+    )
+    pending_deadline: float = Field(
+        default=900.0,
+        gt=0,
+        description=(
+            "Seconds a pod may be unable to start, unschedulable or without its image, before its "
+            "run is failed. Longer than a node pool takes to grow."
+        ),
+    )
+    gone_grace: float = Field(
+        default=60.0,
+        ge=0,
+        description=(
+            "Seconds after the end of a Job in which its run may still tell its end itself, and "
+            "Prefect's observer may, which takes up to 30 s."
+        ),
+    )
+    lost_after: float = Field(
+        default=60.0,
+        ge=0,
+        description="Seconds after its time that a deleted pod counts as lost with its node.",
+    )
+    cancelling_timeout: float = Field(
+        default=330.0,
+        gt=0,
+        description="Seconds a run may be Cancelling. The server itself gives up after 300.",
+    )
+    leave_grace: float = Field(
+        default=60.0, ge=0, description="Seconds a Job may outlive its run before it is deleted."
+    )
+    requeues: int = Field(
+        default=3, ge=0, description="Times a run is put back before it starts, or starts again."
+    )
+    restarts: int = Field(
+        default=0,
+        ge=0,
+        description=(
+            "Times a run that crashed after it started is run again when its flow's `retries` ask "
+            "for fewer. 0 because not every flow may run twice; loads with write stamps may."
+        ),
+    )
+    backoff: float = Field(
+        default=10.0,
+        ge=0,
+        description="Seconds before a run that is put back is due; doubles with each time.",
+    )
+    backoff_max: float = Field(
+        default=300.0, ge=0, description="Seconds that this back-off can reach."
+    )
+    revive_within: float = Field(
+        default=3600.0,
+        ge=0,
+        description="Seconds after a crash in which a run is still run again; older ones stay.",
+    )

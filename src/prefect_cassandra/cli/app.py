@@ -99,6 +99,11 @@ app.command(
     help="Say what is wrong with an installed release and what to do about it.",
 )
 app.command(
+    "prefect_cassandra.cli.reconcile:app",
+    name="reconcile",
+    help="Put runs and Jobs right where they tell different stories.",
+)
+app.command(
     "prefect_cassandra.cli.platform:app",
     name="platform",
     help="Programs that the chart runs in the cluster.",

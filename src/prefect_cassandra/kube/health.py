@@ -33,7 +33,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.server.is_healthy():
             self._answer(_OK, "OK")
         else:
-            self._answer(_UNAVAILABLE, "the worker has not polled for too long")
+            self._answer(_UNAVAILABLE, "nothing was asked for too long")
 
     def _answer(self, status: int, text: str) -> None:
         body = json.dumps({"message": text}).encode()

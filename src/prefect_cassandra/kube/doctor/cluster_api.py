@@ -25,7 +25,7 @@ Object = dict[str, Any]
 
 _TIMEOUT = 30
 _OK_BELOW = 300
-_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND = 401, 403, 404
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _CONFLICT = 401, 403, 404, 409
 _TOKEN = ["BearerToken"]
 
 
@@ -82,8 +82,33 @@ class ClusterApi:
         query: dict[str, str | int] = {"propagationPolicy": "Background", "gracePeriodSeconds": 0}
         await self._send("DELETE", path, query)
 
+    async def attempt(self, method: str, path: str, body: Object) -> Object | None:
+        """Change something that others change as well; None when one of them was faster.
+
+        Args:
+            method: `POST`, `PUT` or `DELETE`.
+            path: Of the object, or of its kind for `POST`.
+            body: The object; with `DELETE` its options, such as the uid it has to have.
+
+        Returns:
+            What the cluster made of it; None when the object has changed, is there already, or is
+            not there any more.
+
+        Raises:
+            PermissionDeniedError: The caller may not.
+            PlatformError: The cluster refuses the object, or does not answer.
+        """
+        status, text = await self._send(method, path, {}, body, also=(_NOT_FOUND, _CONFLICT))
+        return None if status in {_NOT_FOUND, _CONFLICT} else json.loads(text)
+
     async def _send(
-        self, method: str, path: str, query: dict[str, str | int], body: Object | None = None
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str | int],
+        body: Object | None = None,
+        *,
+        also: tuple[int, ...] = (),
     ) -> tuple[int, str]:
         try:
             answer = await self._client.call_api(
@@ -103,7 +128,8 @@ class ClusterApi:
                 f"{self._where} does not answer: {said}",
                 hint="Is it up, and is it the right context? `kubectl cluster-info` asks the same.",
             ) from error
-        if status >= _OK_BELOW and (status != _NOT_FOUND or method == "POST"):
+        is_answer = status in also or (status == _NOT_FOUND and method != "POST")
+        if status >= _OK_BELOW and not is_answer:
             raise refusal(status, text, f"{method} {path}", self._where)
         return status, text
 
