@@ -13,6 +13,7 @@ from model.images import Images
 from model.keyspaces import Keyspace, KeyspaceName, Logins
 from model.network import NetworkPolicy
 from model.pods import PodDefaults
+from model.reconciler import Reconciler
 from model.server import ExternalServer, Postgres, Server
 from model.work import Bootstrap, Flows, Worker, WorkPool
 
@@ -47,6 +48,9 @@ class Values(Closed):
     )
     postgres: Postgres = Field(default=Postgres(), description="The server's database.")
     worker: Worker = Field(default=Worker(), description="Makes a Kubernetes Job of each due run.")
+    reconciler: Reconciler = Field(
+        default=Reconciler(), description="Puts right what worker and server leave stuck."
+    )
     work_pool: WorkPool = Field(
         default=WorkPool(), description="The pool, its queues and its template."
     )

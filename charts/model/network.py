@@ -33,5 +33,8 @@ class NetworkPolicy(Closed):
     api_server_cidrs: list[str] = Field(
         default=[],
         alias="apiServerCIDRs",
-        description="Address ranges of the Kubernetes API, for worker and doctor; empty means any.",
+        description=(
+            "Address ranges of the Kubernetes API, for worker, reconciler and doctor; empty means "
+            "any."
+        ),
     )

@@ -35,6 +35,7 @@ PROFILES = {
     "tls": [VALUES / "tls.yaml"],
     "existing-secrets": [VALUES / "existing-secrets.yaml"],
     "external-postgres": [VALUES / "external-postgres.yaml"],
+    "reconciler": [VALUES / "reconciler.yaml"],
 }
 
 Object = dict[str, Any]

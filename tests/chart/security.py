@@ -28,8 +28,11 @@ IMAGE = re.compile(r"^[^:@]+(?::[0-9]+/[^:@]+)?(?::(?P<tag>[\w][\w.-]*)|@sha256:
 SECRET_NAME = re.compile(r"PASSWORD|TOKEN|API_KEY|AUTH_STRING|CONNECTION_URL|SECRET")
 # Where something is, not what it is.
 PLACE = re.compile(r"_(FILE|NAME|KEY|DIRECTORY)$")
-# The worker makes Jobs, the doctor and the clean-up after an uninstall look at what is there.
-TOKEN_HOLDERS = {"test", "uninstall", "worker"}
+# The worker makes Jobs, the reconciler ends them, the doctor and the clean-up after an uninstall
+# look at what is there.
+TOKEN_HOLDERS = {"reconciler", "test", "uninstall", "worker"}
+# They serve nobody but the kubelet, so that nothing waits for them to be ready.
+UNASKED = {"reconciler", "worker"}
 
 
 def problems(pod: Pod) -> list[str]:
@@ -93,12 +96,12 @@ def _of_volumes(pod: Pod) -> Iterator[str]:
 
 
 def _of_probes(pod: Pod) -> Iterator[str]:
-    """A container that serves is watched; the worker has no readiness, on purpose."""
+    """A container that serves is watched; one that nobody connects to has no readiness."""
     for container in pod.spec["containers"]:
         if not container.get("ports"):
             continue
         wanted = (
-            {"livenessProbe"} if pod.component == "worker" else {"livenessProbe", "readinessProbe"}
+            {"livenessProbe"} if pod.component in UNASKED else {"livenessProbe", "readinessProbe"}
         )
         for missing in wanted - set(container):
             yield f"{container['name']}: there is no {missing}"

@@ -52,6 +52,17 @@ KEYSPACES = ("flights", "sensors", "values-demo", "weather-api")
 MORE: dict[str, dict[str, set[str]]] = {
     "kind": {"Secret": {f"login-{name}-{who}" for name in KEYSPACES for who in ("flow", "reader")}},
     "production": {"PodDisruptionBudget": {"worker"}},
+    "reconciler": {
+        kind: {"reconciler"}
+        for kind in (
+            "Deployment",
+            "NetworkPolicy",
+            "PodDisruptionBudget",
+            "Role",
+            "RoleBinding",
+            "ServiceAccount",
+        )
+    },
 }
 
 
@@ -66,7 +77,7 @@ def inventory(profile: str) -> list[tuple[str, str]]:
     )
 
 
-@pytest.mark.parametrize("profile", ["kind", "production"])
+@pytest.mark.parametrize("profile", ["kind", "production", "reconciler"])
 def test_objects_are_these(profile: str) -> None:
     wanted = [
         (kind, name)

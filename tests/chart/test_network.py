@@ -67,6 +67,19 @@ def test_allowed_connections_are_exactly_these(profile: str) -> None:
     assert connections(policies(profile), members) == MATRIX
 
 
+def test_a_reconciler_reaches_the_server_and_kubernetes_and_nobody_reaches_it() -> None:
+    rules, members = policies("reconciler"), peers(render("reconciler"))
+    assert connections(rules, members) == MATRIX | {("reconciler", "server", 4200)}
+    ours = members["reconciler"]
+    assert {port for port in (22, 80, 443, 6443) if allowed(rules, ours, CLUSTER_API, port)} == {
+        443,
+        6443,
+    }
+    assert not any(
+        allowed(rules, other, ours, port) for other in (*STRANGERS, WORLD) for port in PORTS
+    )
+
+
 @pytest.mark.parametrize("way", ["Ingress", "Egress"])
 def test_each_end_alone_allows_the_same(way: str) -> None:
     """Otherwise one end is wider than it need be, and the other end hides it."""

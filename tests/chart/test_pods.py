@@ -14,7 +14,8 @@ from prefect_cassandra.kube.deployments import FLOW_COMMAND
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# server, worker, cassandra, postgres, migrate, bootstrap, workpool, test, uninstall, flow.
+# server, worker, cassandra, postgres, migrate, bootstrap, workpool, test, uninstall, flow; and the
+# reconciler where it is on.
 COMPONENTS = {
     "default": 10,
     "kind": 10,
@@ -24,6 +25,7 @@ COMPONENTS = {
     "tls": 10,
     "existing-secrets": 10,
     "external-postgres": 9,
+    "reconciler": 11,
 }
 
 

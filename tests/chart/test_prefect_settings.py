@@ -18,6 +18,7 @@ from prefect_kubernetes.settings import KubernetesSettings
 from pydantic import ValidationError
 
 from chart.rendering import Object, Pod, pods, render
+from prefect_cassandra.settings import ReconcilerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,16 @@ SECRETS = {
     "PREFECT_SERVER_API_AUTH_STRING": "admin:example",
     "PREFECT_SERVER_DATABASE_CONNECTION_URL": "postgresql+asyncpg://prefect:example@host/prefect",
 }
-PROGRAMS = {"server", "worker", "migrate", "bootstrap", "workpool", "test", "flow"}
+PROGRAMS = {
+    "server",
+    "worker",
+    "reconciler",
+    "migrate",
+    "bootstrap",
+    "workpool",
+    "test",
+    "flow",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -69,10 +79,10 @@ def _read(given: tuple[tuple[str, str], ...]) -> tuple[Settings, KubernetesSetti
     with pytest.MonkeyPatch.context() as patch:
         for name, value in given:
             patch.setenv(name, value)
-        settings, kubernetes = Settings(), KubernetesSettings()
+        settings, kubernetes, ours = Settings(), KubernetesSettings(), ReconcilerSettings()
     known = {
         name
-        for found in (settings, kubernetes)
+        for found in (settings, kubernetes, ours)
         for name in found.to_environment_variables(exclude_unset=True)
     }
     return settings, kubernetes, {name for name, _ in given} - known
@@ -167,6 +177,18 @@ def test_worker_watches_its_own_namespace() -> None:
     assert kubernetes.worker.api_auth_string_secret_name == "pc-server-auth"
     assert kubernetes.worker.api_auth_string_secret_key == "auth-string"
     assert not kubernetes.worker.store_env_as_secret
+
+
+def test_reconciler_is_told_its_rules_and_where_the_server_is() -> None:
+    (pod,) = (one for one in pods(render("reconciler")) if one.component == "reconciler")
+    given = environment(pod.spec["containers"][0])
+    assert given["PREFECT_API_URL"] == "http://pc-server:4200/api"
+    rules = {
+        name.removeprefix("PREFECT_INTEGRATIONS_CASSANDRA_RECONCILER_"): value
+        for name, value in given.items()
+        if "_RECONCILER_" in name
+    }
+    assert rules == {"PENDING_DEADLINE": "900", "REQUEUES": "3", "RESTARTS": "2"}
 
 
 def test_flows_wait_for_a_server_that_is_replaced() -> None:

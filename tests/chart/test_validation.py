@@ -54,6 +54,11 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
         {"server": {"ingress": {"enabled": True}}},
     ),
     (
+        "reconciler.enabled",
+        "set it in the release that has the worker",
+        {"reconciler": {"enabled": True}, "worker": {"enabled": False}},
+    ),
+    (
         "server.ingress.enabled",
         "set it to false",
         {

@@ -31,6 +31,13 @@ TABLES = {
         ("", "configmaps", "pc-installation"): {"get"},
         ("", "configmaps", "pc-work-pool"): {"get"},
     },
+    "pc-reconciler": {
+        ("batch", "jobs", ""): {"delete", "list"},
+        ("", "pods", ""): {"list"},
+        ("", "configmaps", "pc-installation"): {"get"},
+        ("coordination.k8s.io", "leases", ""): {"create"},
+        ("coordination.k8s.io", "leases", "pc-reconciler"): {"get", "update"},
+    },
     # There during `helm uninstall` alone.
     "pc-uninstall": {
         ("batch", "jobs", ""): {"deletecollection"},
@@ -156,10 +163,13 @@ def rights(role: Object) -> dict[tuple[str, str, str], set[str]]:
     return allowed
 
 
-def test_roles_allow_what_the_tables_say_and_nothing_else(objects: list[Object]) -> None:
+def test_roles_allow_what_the_tables_say_and_nothing_else(
+    profile: str, objects: list[Object]
+) -> None:
     assert kinds(objects, "ClusterRole", "ClusterRoleBinding") == []
+    wanted = set(TABLES) - (set() if profile == "reconciler" else {"pc-reconciler"})
     found = {role["metadata"]["name"]: rights(role) for role in kinds(objects, "Role")}
-    assert found == TABLES
+    assert found == {name: table for name, table in TABLES.items() if name in wanted}
     bindings = kinds(objects, "RoleBinding")
     assert len(bindings) == len(found)
     for binding in bindings:
@@ -183,6 +193,12 @@ def test_an_account_with_rights_is_of_one_component(
         pod.component for pod in templates if pod.spec["serviceAccountName"] == f"pc-{account}"
     }
     assert found == {component}
+
+
+def test_reconciler_has_an_account_of_its_own() -> None:
+    found = {pod.component: pod.spec["serviceAccountName"] for pod in pods(render("reconciler"))}
+    assert [name for name, account in found.items() if account == "pc-reconciler"] == ["reconciler"]
+    assert found["reconciler"] == "pc-reconciler"
 
 
 def test_cleaning_up_finds_all_pods_but_its_own() -> None:

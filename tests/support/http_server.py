@@ -64,7 +64,8 @@ class LoopbackServer:
                 self.end_headers()
                 self.wfile.write(payload)
 
-            do_POST = do_GET  # noqa: N815 -- the name http.server looks for
+            # The names http.server looks for.
+            do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815
 
             def log_message(self, *_: object) -> None:
                 """Keep quiet: `asked` holds everything."""

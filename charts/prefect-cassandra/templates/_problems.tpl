@@ -18,6 +18,9 @@ externalServer.apiUrl: is empty, but server.enabled=false, so the worker has nob
 externalServer.apiUrl: {{ $url }} is not the address of an API; it begins with http:// or https:// and usually ends with /api
 {{- end }}
 {{- end }}
+{{- if and .Values.reconciler.enabled (not .Values.worker.enabled) }}
+reconciler.enabled: there are no runs of this release to put right with worker.enabled=false; set it in the release that has the worker
+{{- end }}
 {{- if and .Values.server.ingress.enabled (not .Values.server.ingress.host) }}
 server.ingress.host: is empty, but server.ingress.enabled=true; set it to the host name people will use
 {{- end }}
