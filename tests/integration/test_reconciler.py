@@ -5,7 +5,6 @@ Kubernetes is recorded answers here; what its own controllers do is shown on kin
 
 from __future__ import annotations
 
-import json
 import uuid
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from prefect_cassandra.kube.reconciling.loop import Findings, Reconciler
 from prefect_cassandra.kube.reconciling.observing import Observer, Place
 from prefect_cassandra.kube.server import Server
 from support.http_server import LoopbackServer
-from support.recorded_cluster import RecordedCluster, job_json, pod_json
+from support.recorded_cluster import RecordedCluster, job_json, pod_json, use_cluster
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -112,20 +111,7 @@ def ground(
     async def stand() -> AsyncIterator[Ground]:
         cluster = RecordedCluster()
         with LoopbackServer(cluster) as there:
-            context = {"context": {"cluster": "c", "user": "u"}, "name": "ours"}
-            content = {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "current-context": "ours",
-                "clusters": [{"name": "c", "cluster": {"server": there.url}}],
-                "users": [{"name": "u", "user": {"token": "a-token"}}],
-                "contexts": [context],
-            }
-            file = tmp_path / "config"
-            file.write_text(json.dumps(content))
-            monkeypatch.setattr(
-                "kubernetes_asyncio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(file)
-            )
+            use_cluster(there.url, tmp_path, monkeypatch)
             async with connected() as kubernetes:
                 observer = Observer(kubernetes, api, Place("pc", "prefect", POOL))
                 lease = Lease(kubernetes, Claim("prefect", "pc-reconciler", "me"), lambda: 0.0)

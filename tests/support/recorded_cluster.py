@@ -13,12 +13,32 @@ from typing import TYPE_CHECKING, Any
 from support.http_server import Answer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
     from support.http_server import Asked
 
 Object = dict[str, Any]
 
 _ROOT = "/namespaces/prefect/"
 FLOW_RUN = "prefect.io/flow-run-id"
+
+
+def use_cluster(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the Kubernetes client take the cluster at an address for the current one."""
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "ours",
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
+        "users": [{"name": "u", "user": {"token": "a-token"}}],
+        "contexts": [{"name": "ours", "context": {"cluster": "c", "user": "u"}}],
+    }
+    file = folder / "kubeconfig"
+    file.write_text(json.dumps(content))
+    name = "kubernetes_asyncio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
+    monkeypatch.setattr(name, str(file))
 
 
 def job_json(name: str, run_id: str, created: str, **status: Any) -> Object:

@@ -25,7 +25,7 @@ Object = dict[str, Any]
 
 NAME = "pods"
 # What serves; the pods of Jobs and flows come and go.
-SERVERS = ("cassandra", "postgres", "server", "worker")
+SERVERS = ("cassandra", "postgres", "reconciler", "server", "worker")
 # A node of Cassandra that replays its commit log takes this long to be ready, in seconds.
 _STARTS = 300.0
 # What is made by the same installation, or by cert-manager, is there after so many seconds.

@@ -20,7 +20,7 @@ from prefect_cassandra.kube.reconciling.loop import Reconciler
 from prefect_cassandra.kube.reconciling.observing import Observer, Place
 from prefect_cassandra.kube.server import Server
 from support.http_server import Answer, LoopbackServer
-from support.recorded_cluster import RecordedCluster, job_json, pod_json
+from support.recorded_cluster import RecordedCluster, job_json, pod_json, use_cluster
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -100,23 +100,7 @@ class Ground:
 @pytest.fixture
 def kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Let the Kubernetes client speak to one address."""
-
-    def make(url: str) -> None:
-        content = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "ours",
-            "clusters": [{"name": "c", "cluster": {"server": url}}],
-            "users": [{"name": "u", "user": {"token": "a-token"}}],
-            "contexts": [{"name": "ours", "context": {"cluster": "c", "user": "u"}}],
-        }
-        (tmp_path / "config").write_text(json.dumps(content))
-        monkeypatch.setattr(
-            "kubernetes_asyncio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION",
-            str(tmp_path / "config"),
-        )
-
-    return make
+    return lambda url: use_cluster(url, tmp_path, monkeypatch)
 
 
 @contextmanager
