@@ -37,4 +37,7 @@ class Reconciler(Closed):
         default=[],
         description="Further settings, for example PREFECT_INTEGRATIONS_CASSANDRA_RECONCILER_*.",
     )
-    resources: Resources = Field(default=resources("20m", "128Mi", "256Mi"), description="Of each.")
+    resources: Resources = Field(
+        default=resources("20m", "192Mi", "384Mi"),
+        description="Of each; it starts with about 160 MiB.",
+    )
