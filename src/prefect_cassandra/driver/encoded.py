@@ -255,13 +255,6 @@ def encode_rows(head: bytes, columns: Sequence[Cells], missing: int) -> Rows:
     return Rows(memoryview(b"" if data is None else data), _offsets(joined), overhead)
 
 
-def statement_head(prepared: Prepared) -> bytes:
-    """Return what each row of a BATCH body begins with: "prepared", its id, how many values."""
-    query_id: bytes = prepared.statement.query_id
-    count = len(prepared.names)
-    return b"\1" + len(query_id).to_bytes(2) + query_id + count.to_bytes(2)
-
-
 @dataclass(frozen=True, slots=True)
 class ValueEncoder:
     """Checks and encodes values of one type, one at a time.

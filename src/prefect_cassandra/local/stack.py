@@ -33,6 +33,7 @@ from prefect_cassandra.local.state import (
     read_state,
     write_state,
 )
+from prefect_cassandra.schema.model import STATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -281,8 +282,11 @@ class Stack:
 
     def _start_prefect(self) -> None:
         config = self.config
+        logs = None
+        if config.log_store == "cassandra":
+            logs = prefect_services.logs_in_cassandra(self.cluster_config(STATE))
         self._services = prefect_services.Services(
-            config.data, config.cache, config.server_port, config.drain_timeout
+            config.data, config.cache, config.server_port, config.drain_timeout, logs
         )
         self._report(Event("server", "starting"))
         self._report(Event("worker", "starting"))

@@ -12,11 +12,11 @@ from prefect_cassandra.schema.cluster import read_facts
 from prefect_cassandra.schema.credentials import PasswordFolder
 from prefect_cassandra.schema.keyspaces import check_replication, describe, keyspace_step
 from prefect_cassandra.schema.migrations import pending, read_folders
-from prefect_cassandra.schema.model import LEDGER
+from prefect_cassandra.schema.model import LEDGER, STATE
 from prefect_cassandra.schema.records import MIGRATIONS, once_known, read_records
 from prefect_cassandra.schema.roles import role_steps
 from prefect_cassandra.schema.steps import Step
-from prefect_cassandra.schema.tables import LEDGER_TABLES
+from prefect_cassandra.schema.tables import LEDGER_TABLES, STATE_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -129,6 +129,7 @@ def decide(installation: Installation, found: Found) -> Plan:
         if (step := keyspace_step(name, copies, found.facts.keyspaces.get(name)))
         if step not in first
     ]
+    steps += _missing_tables(STATE, STATE_TABLES, found.facts)
     waiting = [
         item
         for name, migrations in found.migrations.items()
@@ -177,9 +178,15 @@ def _bookkeeping(replication: Mapping[str, Mapping[str, int]], facts: Facts) -> 
     steps = []
     if ledger is None and (step := keyspace_step(LEDGER, replication[LEDGER], None)):
         steps.append(step)
-    there = ledger.tables if ledger else frozenset()
-    return steps + [
-        Step(f"table {LEDGER}.{table}", cql)
-        for table, cql in LEDGER_TABLES.items()
+    return steps + _missing_tables(LEDGER, LEDGER_TABLES, facts)
+
+
+def _missing_tables(keyspace: str, tables: Mapping[str, str], facts: Facts) -> list[Step]:
+    """Make the tables that a keyspace of the orchestration does not have yet."""
+    found = facts.keyspaces.get(keyspace)
+    there = found.tables if found else frozenset()
+    return [
+        Step(f"table {keyspace}.{table}", cql)
+        for table, cql in tables.items()
         if table not in there
     ]

@@ -12,7 +12,7 @@ from prefect_cassandra.schema.grants import wanted_grants, wanted_roles
 from prefect_cassandra.schema.model import Application, Environment, Installation, Keyspaces
 from prefect_cassandra.schema.planning import Found, decide
 from prefect_cassandra.schema.report import compare
-from prefect_cassandra.schema.tables import LEDGER_TABLES
+from prefect_cassandra.schema.tables import LEDGER_TABLES, STATE_TABLES
 
 GUARDED = {"drop_truncate_table_enabled": "false", "drop_keyspace_enabled": "false"}
 
@@ -35,7 +35,7 @@ def facts(**changes: Any) -> Facts:
     values: dict[str, Any] = {
         "nodes": {"dc1": 1},
         "keyspaces": {
-            "prefect_state": keyspace(),
+            "prefect_state": keyspace(frozenset(STATE_TABLES)),
             "prefect_ledger": keyspace(frozenset(LEDGER_TABLES)),
             "flights": keyspace(),
             "system_auth": keyspace(),

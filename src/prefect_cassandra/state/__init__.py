@@ -1,0 +1,1 @@
+"""What Prefect shares between processes, kept in `prefect_state`: results, locks, run logs."""
