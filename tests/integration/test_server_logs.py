@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import json
 import uuid
 from contextlib import ExitStack
 from dataclasses import replace
@@ -18,6 +19,7 @@ import pytest
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.logging.clients import PrefectLogsSubscriber
 
+from prefect_cassandra.cli.app import run as cli
 from prefect_cassandra.driver.sharing import shared_session
 from prefect_cassandra.errors import PermissionDeniedError
 from prefect_cassandra.schema import apply
@@ -385,3 +387,56 @@ def test_every_row_expires(ground: Ground, ours: Api) -> None:
     ).one()
     assert places is not None
     assert places["n"] == 1
+
+
+@pytest.fixture(scope="module")
+def told(apis: dict[str, Api]) -> dict[str, dict[str, Any]]:
+    """A run with 450 lines in each store, of which every tenth is a warning."""
+    found = {}
+    for name, api in apis.items():
+        run = api.make_run()
+        lines = [
+            line(f"number {n}", run["id"], timedelta(milliseconds=n // 3), level=30 - n % 10)
+            for n in range(450)
+        ]
+        api.send(lines)
+        found[name] = run
+    return found
+
+
+@pytest.mark.parametrize("store", ["stock", "ours"])
+@pytest.mark.parametrize(
+    ("options", "numbers"),
+    [
+        ([], range(450)),
+        (["--grep", r"number 4.$"], range(40, 50)),
+        (["--level", "warning"], range(0, 450, 10)),
+        (["--since", "3650d"], range(450)),
+        (["--since", "1s"], []),
+    ],
+    ids=["all", "grep", "level", "since long ago", "since now"],
+)
+def test_the_command_shows_a_run(  # noqa: PLR0913, PLR0917 -- two of them are the ground
+    apis: dict[str, Api],
+    told: dict[str, dict[str, Any]],
+    store: str,
+    options: list[str],
+    numbers: range,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["logs", told[store]["name"], "--url", apis[store].url, "--output", "json", *options]
+    assert cli(words) == (0 if numbers else 1)
+    shown = [json.loads(one)["message"] for one in capsys.readouterr().out.splitlines()]
+    assert sorted(shown) == sorted(f"number {n}" for n in numbers)
+
+
+def test_the_command_says_what_is_not_there(ours: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, said in (
+        (["no-such-run"], "There is no run 'no-such-run'"),
+        (["--flow", "no such flow"], "There is no run of a flow 'no such flow'"),
+        ([], "Nothing says whose log is meant"),
+        (["x", "--grep", "("], "no regular expression"),
+    ):
+        assert cli(["logs", *words, "--url", ours.url]) == 2
+        assert said in capsys.readouterr().err
+    assert cli(["logs", "x", "--url", "http://127.0.0.1:9/api"]) == 3
