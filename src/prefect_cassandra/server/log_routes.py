@@ -8,7 +8,7 @@ what was deleted go afterwards.
 import csv
 import io
 import logging
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Annotated, TypeVar
 from urllib.parse import quote
 from uuid import UUID
@@ -42,7 +42,8 @@ Database = Annotated[PrefectDBInterface, Depends(provide_database_interface)]
 
 def log_router(service: LogService) -> PrefectRouter:
     """Return the routes over one store."""
-    router = PrefectRouter(tags=["Logs"])
+    # The schema of the API has them already, as Prefect's own.
+    router = PrefectRouter(tags=["Logs"], include_in_schema=False)
     _add_logs(router, service)
     _add_download(router, service)
     _add_deletes(router, service)
@@ -123,7 +124,7 @@ def _add_deletes(router: PrefectRouter, service: LogService) -> None:
     ) -> None:
         """Delete a flow run by id, and its logs."""
         await flow_runs.delete_flow_run(docket=docket, flow_run_id=flow_run_id, db=db)
-        afterwards.add_task(_forget, service.store.delete_runs([flow_run_id]))
+        afterwards.add_task(_forget, service.store.delete_runs, [flow_run_id])
 
     @router.post("/flow_runs/bulk_delete")
     async def bulk_delete_flow_runs(
@@ -139,7 +140,7 @@ def _add_deletes(router: PrefectRouter, service: LogService) -> None:
         answer = await flow_runs.bulk_delete_flow_runs(
             docket=docket, flow_runs=flow_runs_, limit=limit, db=db
         )
-        afterwards.add_task(_forget, service.store.delete_runs(answer.deleted))
+        afterwards.add_task(_forget, service.store.delete_runs, answer.deleted)
         return answer
 
     @router.delete("/task_runs/{id:uuid}", status_code=status.HTTP_204_NO_CONTENT)
@@ -151,13 +152,13 @@ def _add_deletes(router: PrefectRouter, service: LogService) -> None:
     ) -> None:
         """Delete a task run by id, and its logs."""
         await task_runs.delete_task_run(docket=docket, task_run_id=task_run_id, db=db)
-        afterwards.add_task(_forget, service.store.delete_tasks([task_run_id]))
+        afterwards.add_task(_forget, service.store.delete_tasks, [task_run_id])
 
 
-async def _forget(deleting: Awaitable[None]) -> None:
+async def _forget(delete: Callable[[Iterable[UUID]], Awaitable[None]], ids: Iterable[UUID]) -> None:
     """Delete lines of what is gone already; those that cannot be deleted now expire."""
     try:
-        await deleting
+        await delete(ids)
     except PrefectCassandraError as error:
         logger.warning("The logs of a deleted run stay until they expire: %s", error.message)
 

@@ -64,7 +64,8 @@ _FORGET_SHELF = "DELETE FROM prefect_state.log_places WHERE shelf = ?"
 
 _HOURS = "hours"
 _IN_FLIGHT = 32
-_ROWS_PER_PAGE = 500
+# Rows asked for at a time: of one run a page and some more, of a thousand runs at once not all.
+_ROWS_PER_PAGE, _FEWEST_ROWS = 500, 20
 # Partitions asked at one time: few while the first may have the whole page, then more.
 _FEWEST, _MOST = 2, 32
 _DAY = 86_400
@@ -221,13 +222,16 @@ class CassandraLogs:
         cql = _LINES + (_BACKWARDS if descending else "")
         room = asyncio.Semaphore(_IN_FLIGHT)
 
-        async def ask(bucket: int, run: UUID) -> Result:
+        async def ask(bucket: int, run: UUID, rows: int) -> Result:
             parameters = [run, moment_of(bucket), reach.first, reach.last]
             async with room:
-                return await self.session.aexecute(cql, parameters, fetch_size=_ROWS_PER_PAGE)
+                return await self.session.aexecute(cql, parameters, fetch_size=rows)
 
         answers = await asyncio.gather(
-            *(asyncio.gather(*(ask(bucket, run) for run in runs)) for bucket, runs in groups)
+            *(
+                asyncio.gather(*(ask(bucket, run, _page_of(len(runs))) for run in runs))
+                for bucket, runs in groups
+            )
         )
         for results in answers:
             async for line in _merged(results, descending=descending):
@@ -287,6 +291,10 @@ def task_shelf(task: UUID) -> str:
 def hour_shelf(hour: int) -> str:
     """Name the shelf with the flow runs and buckets of an hour."""
     return f"hour {moment_of(hour):%Y-%m-%dT%H}"
+
+
+def _page_of(runs: int) -> int:
+    return max(_FEWEST_ROWS, _ROWS_PER_PAGE // max(1, runs))
 
 
 def _grouped(places: Iterable[tuple[int, UUID]], descending: bool) -> Iterator[Group]:  # noqa: FBT001 -- said at every call by a variable of that name
