@@ -33,7 +33,8 @@ LATEST = (datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC) - _EPOCH) // _
 
 def microseconds(moment: datetime) -> int:
     """Return a time with a zone as microseconds since 1970, exactly."""
-    since = moment - _EPOCH
+    # The plain subtraction: that of pendulum, whose times Prefect hands on, takes 50 us.
+    since = datetime.__sub__(moment, _EPOCH)
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
