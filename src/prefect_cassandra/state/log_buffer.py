@@ -60,7 +60,7 @@ class LogBuffer:
         write: Callable[[Sequence[LogLine]], Awaitable[None]],
         bound: int,
         *,
-        patience: float = 5.0,
+        patience: float = 2.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._write = write
