@@ -9,6 +9,7 @@ import asyncio
 import csv
 import io
 import json
+import random
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -24,13 +25,28 @@ from prefect_cassandra.cli.app import run as cli
 from prefect_cassandra.driver.sharing import shared_session
 from prefect_cassandra.errors import PermissionDeniedError
 from prefect_cassandra.schema import apply
+from prefect_cassandra.state.log_query import (
+    HOUR,
+    Levels,
+    LineIds,
+    LogLine,
+    LogQuery,
+    Runs,
+    Tasks,
+    Times,
+    Words,
+    microseconds,
+)
+from prefect_cassandra.state.logs import CassandraLogs
 from support.log_server import Api, api_at, log_server
+from support.logs import page
 from support.proxy import FaultProxy
 from support.schema import Ground
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from uuid import UUID
 
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.local.stack import Stack
@@ -358,6 +374,64 @@ def test_ours_keeps_lines_while_cassandra_is_away_and_no_client_notices(
     said = ours.part.log.read_text()
     assert "does not take lines" in said
     assert "takes lines again" in said
+
+
+QUESTIONS = 80
+
+
+def a_question(chance: random.Random, runs: list[UUID], tasks: list[UUID], start: int) -> LogQuery:
+    """Return some question; all stay within the three hours that the lines are in."""
+
+    def some(values: list[UUID]) -> frozenset[UUID]:
+        return frozenset(chance.sample(values, chance.randint(1, len(values))))
+
+    low, high = sorted(chance.choices(range(start, start + 3 * HOUR), k=2))
+    only = chance.random() < 0.5
+    return LogQuery(
+        times=Times(low, high) if chance.random() < 0.5 else Times(start, start + 3 * HOUR),
+        runs=Runs(some(runs)) if only else None,
+        tasks=Tasks(some(tasks)) if chance.random() < 0.4 else None,
+        levels=Levels(20) if chance.random() < 0.3 else None,
+        words=Words(include=("even",)) if chance.random() < 0.3 else None,
+        descending=chance.random() < 0.5,
+    )
+
+
+async def test_ours_answers_whatever_is_asked_as_the_model_does(ground: Ground) -> None:
+    seed = random.randrange(1 << 32)  # noqa: S311 -- a test
+    print(f"seed {seed}")  # noqa: T201 -- to find a failure again
+    chance = random.Random(seed)  # noqa: S311 -- a test
+    store = CassandraLogs(shared_session(ground.role("prefect_state")), timedelta(days=1))
+    # A day of its own: questions without a run see the lines of everybody.
+    start = microseconds(datetime(1975, 1, 1, tzinfo=UTC)) + chance.randrange(9000) * 24 * HOUR
+    runs, tasks = ([uuid.UUID(int=chance.getrandbits(128)) for _ in range(n)] for n in (6, 4))
+    ids = LineIds()
+    lines = [
+        LogLine(
+            id=ids.make(),
+            # Few different times, so that many lines share one.
+            at=start + chance.randrange(60) * (3 * HOUR // 60),
+            level=chance.choice([10, 20, 30]),
+            name="x",
+            message=f"{'even' if number % 2 else 'odd'} {number}",
+            flow_run_id=chance.choice([None, *runs]),
+            task_run_id=chance.choice([None, *tasks]),
+        )
+        for number in range(300)
+    ]
+    await store.write(lines)
+    await store.write(lines[::7])
+    for _ in range(QUESTIONS):
+        query = a_question(chance, runs, tasks, start)
+        whole = page(lines, query)
+        length = chance.randint(1, 120)
+        offset = chance.randrange(len(whole) + 2)
+        assert await store.read(query, offset, length) == page(lines, query, offset, length)
+        # Turning pages, which goes on where the last one ended, meets every line once.
+        turned: list[LogLine] = []
+        while found := await store.read(query, len(turned), 100):
+            turned += found
+        assert turned == whole
 
 
 def test_ours_leaves_nothing_in_the_metadata_database(ours: Api, stack: Stack) -> None:
