@@ -57,25 +57,6 @@ class Packed:
         return [self.flow_run_id.bytes, (self.bucket // 1000).to_bytes(8, signed=True)]
 
 
-@dataclass(slots=True)
-class Places:
-    """Where lines were put: what a reader needs to find them; see `CassandraLogs`."""
-
-    runs: set[tuple[UUID, int]] = field(default_factory=set)
-    tasks: set[tuple[UUID, UUID, int]] = field(default_factory=set)
-
-
-def places_of(lines: Iterable[LogLine]) -> Places:
-    """Return the partitions of lines, and which task runs have lines in which of them."""
-    found = Places()
-    for line in lines:
-        run, bucket = line.flow_run_id or NOBODY, bucket_of(line.at)
-        found.runs.add((run, bucket))
-        if line.task_run_id is not None:
-            found.tasks.add((line.task_run_id, run, bucket))
-    return found
-
-
 def pack(head: bytes, lines: Iterable[LogLine]) -> Iterator[Packed]:
     """Encode lines and yield them in batches, each of one partition.
 

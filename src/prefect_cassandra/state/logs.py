@@ -33,7 +33,14 @@ from prefect_cassandra.state.log_query import (
     microseconds,
     moment_of,
 )
-from prefect_cassandra.state.log_rows import INSERT, pack, places_of
+from prefect_cassandra.state.log_rows import INSERT, pack
+from prefect_cassandra.state.log_shelves import (
+    HOURS,
+    hour_shelf,
+    notes_of,
+    run_shelf,
+    task_shelf,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -44,9 +51,8 @@ if TYPE_CHECKING:
     from prefect_cassandra.driver.prepared import Prepared
     from prefect_cassandra.driver.request import Request
     from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.state.log_shelves import Note
 
-Note = tuple[str, int, "UUID"]
-"""A row of `log_places`: shelf, bucket in microseconds since 1970, flow run."""
 Group = tuple[int, tuple["UUID", ...]]
 """A bucket and the flow runs that may have lines in it."""
 
@@ -62,7 +68,6 @@ _FORGET_LINE = """DELETE FROM prefect_state.run_logs
 _FORGET_LINES = "DELETE FROM prefect_state.run_logs WHERE flow_run_id = ? AND bucket = ?"
 _FORGET_SHELF = "DELETE FROM prefect_state.log_places WHERE shelf = ?"
 
-_HOURS = "hours"
 _IN_FLIGHT = 32
 # Rows asked for at a time: of one run a page and some more, of a thousand runs at once not all.
 _ROWS_PER_PAGE, _FEWEST_ROWS = 500, 20
@@ -244,7 +249,7 @@ class CassandraLogs:
         elif reach.tasks is not None:
             shelves = [task_shelf(task) for task in reach.tasks]
         else:
-            hours = await self._shelf(_HOURS, reach, HOUR)
+            hours = await self._shelf(HOURS, reach, HOUR)
             for hour, _ in sorted(hours, reverse=descending):
                 for group in _grouped(await self._shelf(hour_shelf(hour), reach), descending):
                     yield group
@@ -262,35 +267,6 @@ class CassandraLogs:
         parameters = [shelf, moment_of(first), moment_of(reach.last // 1000 * 1000)]
         rows = await self.session.aexecute(_PLACES, parameters)
         return [(microseconds(row["bucket"]), row["flow_run_id"]) async for row in rows]
-
-
-def notes_of(lines: Iterable[LogLine]) -> list[Note]:
-    """Return the notes that lead to lines, each once. Pure."""
-    places = places_of(lines)
-    found: dict[Note, None] = {}
-    for run, bucket in places.runs:
-        hour = bucket_of(bucket, HOUR)
-        found[run_shelf(run), bucket, run] = None
-        found[hour_shelf(hour), bucket, run] = None
-        found[_HOURS, hour, NOBODY] = None
-    for task, run, bucket in places.tasks:
-        found[task_shelf(task), bucket, run] = None
-    return list(found)
-
-
-def run_shelf(run: UUID) -> str:
-    """Name the shelf with the buckets of a flow run."""
-    return f"run {run}"
-
-
-def task_shelf(task: UUID) -> str:
-    """Name the shelf with the flow runs and buckets of a task run."""
-    return f"task {task}"
-
-
-def hour_shelf(hour: int) -> str:
-    """Name the shelf with the flow runs and buckets of an hour."""
-    return f"hour {moment_of(hour):%Y-%m-%dT%H}"
 
 
 def _page_of(runs: int) -> int:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from prefect_cassandra.state.log_query import BUCKET, HOUR, NOBODY, LogLine, bucket_of
 from prefect_cassandra.state.log_rows import LONGEST, pack
-from prefect_cassandra.state.logs import hour_shelf, notes_of, run_shelf, task_shelf
+from prefect_cassandra.state.log_shelves import hour_shelf, notes_of, run_shelf, task_shelf
 
 HEAD = b"head"
 RUN, TASK = UUID(int=1), UUID(int=2)
