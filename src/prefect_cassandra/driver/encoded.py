@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from cassandra.marshal import uvint_pack
 
 from prefect_cassandra.driver.cqltype import from_driver
+from prefect_cassandra.driver.frames import row_head
 from prefect_cassandra.driver.types import element_checker
 
 if TYPE_CHECKING:
@@ -253,6 +254,11 @@ def encode_rows(head: bytes, columns: Sequence[Cells], missing: int) -> Rows:
     data = joined.buffers()[2]
     overhead = CELL_OVERHEAD * len(columns)
     return Rows(memoryview(b"" if data is None else data), _offsets(joined), overhead)
+
+
+def statement_head(prepared: Prepared) -> bytes:
+    """Return the `head` that `encode_rows` is to begin every row with."""
+    return row_head(prepared)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,11 +112,10 @@ def frame_request(  # noqa: PLR0913, PLR0917 -- where to, what, and the two thin
     return request
 
 
-def statement_head(prepared: Prepared) -> bytes:
+def row_head(prepared: Prepared) -> bytes:
     """Return what each row of a BATCH body begins with: "prepared", its id, how many values."""
     query_id: bytes = prepared.statement.query_id
-    count = len(prepared.names)
-    return b"\1" + len(query_id).to_bytes(2) + query_id + count.to_bytes(2)
+    return b"\1" + len(query_id).to_bytes(2) + query_id + len(prepared.names).to_bytes(2)
 
 
 def replica_groups(

@@ -61,7 +61,7 @@ def pack(head: bytes, lines: Iterable[LogLine]) -> Iterator[Packed]:
     """Encode lines and yield them in batches, each of one partition.
 
     Args:
-        head: What every row begins with; see `statement_head`.
+        head: What every row begins with; see `row_head`.
         lines: In any order.
     """
     open_: dict[tuple[UUID, int], tuple[bytes, Packed]] = {}

@@ -19,7 +19,7 @@ from collections import OrderedDict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from prefect_cassandra.driver.frames import frame_request, routing_key, statement_head
+from prefect_cassandra.driver.frames import frame_request, routing_key, row_head
 from prefect_cassandra.driver.pump import Pump
 from prefect_cassandra.state.log_query import (
     EARLIEST,
@@ -182,7 +182,7 @@ class CassandraLogs:
         """Make requests as they are wanted, in the thread that sends them."""
         for one in notes:
             yield self._single(self.session, note, one)
-        for batch in pack(statement_head(insert), lines):
+        for batch in pack(row_head(insert), lines):
             body = memoryview(b"".join(batch.rows))
             key = routing_key(batch.key)
             yield frame_request(self.session, insert, body, len(batch.rows), key)

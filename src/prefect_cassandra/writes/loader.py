@@ -20,14 +20,10 @@ from prefect_cassandra.driver.encoded import (
     UNSET,
     Cells,
     encode_rows,
+    statement_head,
     value_encoder,
 )
-from prefect_cassandra.driver.frames import (
-    frame_request,
-    replica_groups,
-    routing_key,
-    statement_head,
-)
+from prefect_cassandra.driver.frames import frame_request, replica_groups, routing_key
 from prefect_cassandra.driver.identifiers import qualified
 from prefect_cassandra.driver.pump import Pump, PumpReport
 from prefect_cassandra.driver.threads import in_thread

@@ -23,9 +23,10 @@ from prefect_cassandra.driver.encoded import (
     FixedCells,
     VariedCells,
     encode_rows,
+    statement_head,
     value_encoder,
 )
-from prefect_cassandra.driver.frames import Frame, FrameMessage, routing_key, statement_head
+from prefect_cassandra.driver.frames import Frame, FrameMessage, routing_key
 from prefect_cassandra.driver.prepared import Prepared
 from prefect_cassandra.driver.types import Duration
 from prefect_cassandra.writes.wire import Encoded, encode
