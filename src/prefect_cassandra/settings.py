@@ -8,7 +8,7 @@ Settings come, in this order, from `PREFECT_INTEGRATIONS_CASSANDRA_*` variables,
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from prefect.settings.base import PrefectBaseSettings, build_settings_config
 from pydantic import Field
@@ -101,6 +101,13 @@ class LocalSettings(PrefectBaseSettings):
     server_port: int = Field(
         default=4200, gt=0, lt=65536, description="Port of the Prefect server and its UI."
     )
+    log_store: Literal["database", "cassandra"] = Field(
+        default="database",
+        description=(
+            "Where the stack's server keeps run logs: Prefect's own database or Cassandra, in "
+            "tables that `local deploy` and `schema apply` make."
+        ),
+    )
     start_timeout: float = Field(
         default=180.0,
         gt=0,
@@ -192,4 +199,52 @@ class ReconcilerSettings(PrefectBaseSettings):
         default=3600.0,
         ge=0,
         description="Seconds after a crash in which a run is still run again; older ones stay.",
+
+
+class ServerSettings(PrefectBaseSettings):
+    """The Prefect server with our layers: `PREFECT_INTEGRATIONS_CASSANDRA_SERVER_*`."""
+
+    model_config: ClassVar[SettingsConfigDict] = build_settings_config((*_PATH, "server"))
+
+    log_store: Literal["database", "cassandra"] = Field(
+        default="database",
+        description=(
+            "Where run logs are: `database`, Prefect's own, or `cassandra`. Lines stay where they "
+            "were written; after a change only new ones are seen."
+        ),
+    )
+    log_retention_days: int = Field(
+        default=30,
+        ge=1,
+        le=3650,
+        description="Days that a line of a run log is kept in Cassandra, then it expires.",
+    )
+    log_buffer_mib: int = Field(
+        default=64,
+        ge=1,
+        description=(
+            "MiB of log lines that one server process keeps while Cassandra does not take them; "
+            "lines beyond are dropped, counted and warned of."
+        ),
+    )
+    contact_points: str = Field(
+        default="127.0.0.1",
+        description="Names or addresses of Cassandra's nodes for the server, separated by commas.",
+    )
+    port: int = Field(default=9042, gt=0, lt=65536, description="CQL port of those nodes.")
+    local_datacenter: str | None = Field(
+        default=None, description="Datacenter whose nodes the server talks to, where several are."
+    )
+    login_folder: Path | None = Field(
+        default=None,
+        description=(
+            "Folder with the files `username` and `password` of `prefect_state`; read at each new "
+            "connection, so that a changed password needs no restart."
+        ),
+    )
+    ca_file: Path | None = Field(
+        default=None, description="Certificates to trust (PEM); encrypts the connection."
+    )
+    server_name: str | None = Field(
+        default=None, description="Name that the nodes' certificates have instead of addresses."
     )

@@ -74,6 +74,11 @@ app.command(
     help="Who has which write stamps, and which loads are not done.",
 )
 app.command(
+    "prefect_cassandra.cli.logs:app",
+    name="logs",
+    help="What flow runs wrote into their logs.",
+)
+app.command(
     "prefect_cassandra.cli.demo:app",
     name="demo",
     help="Send 336,776 real flights through Prefect into Cassandra and count them.",

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from cassandra.marshal import uvint_pack
 
 from prefect_cassandra.driver.cqltype import from_driver
+from prefect_cassandra.driver.frames import row_head
 from prefect_cassandra.driver.types import element_checker
 
 if TYPE_CHECKING:
@@ -256,10 +257,8 @@ def encode_rows(head: bytes, columns: Sequence[Cells], missing: int) -> Rows:
 
 
 def statement_head(prepared: Prepared) -> bytes:
-    """Return what each row of a BATCH body begins with: "prepared", its id, how many values."""
-    query_id: bytes = prepared.statement.query_id
-    count = len(prepared.names)
-    return b"\1" + len(query_id).to_bytes(2) + query_id + count.to_bytes(2)
+    """Return the `head` that `encode_rows` is to begin every row with."""
+    return row_head(prepared)
 
 
 @dataclass(frozen=True, slots=True)

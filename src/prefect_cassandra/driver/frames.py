@@ -112,6 +112,12 @@ def frame_request(  # noqa: PLR0913, PLR0917 -- where to, what, and the two thin
     return request
 
 
+def row_head(prepared: Prepared) -> bytes:
+    """Return what each row of a BATCH body begins with: "prepared", its id, how many values."""
+    query_id: bytes = prepared.statement.query_id
+    return b"\1" + len(query_id).to_bytes(2) + query_id + len(prepared.names).to_bytes(2)
+
+
 def replica_groups(
     session: Session, keyspace: str, key: Callable[[int], bytes], rows: Sequence[int]
 ) -> list[int]:

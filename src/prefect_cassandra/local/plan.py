@@ -36,6 +36,7 @@ class StackConfig:
         start_timeout: Seconds one part may take to answer.
         stop_timeout: Seconds one part may take to end before it is killed.
         drain_timeout: Seconds that running flows get to end when the stack is stopped.
+        log_store: Where the server keeps run logs, `database` or `cassandra`.
     """
 
     data: Path
@@ -52,6 +53,7 @@ class StackConfig:
     start_timeout: float
     stop_timeout: float
     drain_timeout: float
+    log_store: str = "database"
 
     def __post_init__(self) -> None:
         if self.nodes not in _NODE_COUNTS:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from prefect_cassandra.driver.config import ClusterConfig
+
 HOST = LOOPBACK
 POOL = "local"
 QUEUES = ("default", "loads")
@@ -82,17 +84,20 @@ class Services:
         cache: Folder of downloads, where an empty database is kept for new folders.
         port: Port of the server.
         drain: Seconds that running flows get to end when the worker is asked to stop.
+        logs: Environment of a server that keeps run logs in Cassandra, see `logs_in_cassandra`;
+            none for Prefect's own server.
     """
 
     folder: Path
     cache: Path
     port: int
     drain: float
+    logs: Mapping[str, str] | None = None
     server: Child = field(init=False)
     worker: Child = field(init=False)
 
     def __post_init__(self) -> None:
-        self.server = _server(self.folder, self.port)
+        self.server = server_part(self.folder, self.port, self.logs)
         self.worker = _worker(self.folder, self.port, self.drain)
 
     def start(
@@ -134,7 +139,25 @@ class Services:
         on_ready(self.worker)
 
 
-def _server(folder: Path, port: int) -> Child:
+def logs_in_cassandra(config: ClusterConfig) -> dict[str, str]:
+    """Return the environment in which the server keeps run logs in Cassandra.
+
+    Args:
+        config: How the server reaches the nodes, with a folder as its login.
+    """
+    found = {
+        "LOG_STORE": "cassandra",
+        "CONTACT_POINTS": ",".join(config.contact_points),
+        "PORT": str(config.port),
+        "LOCAL_DATACENTER": config.local_datacenter or "",
+        "LOGIN_FOLDER": str(config.login.folder) if config.login else "",
+        "CA_FILE": str(config.tls.ca_file) if config.tls else "",
+    }
+    prefix = "PREFECT_INTEGRATIONS_CASSANDRA_SERVER_"
+    return {prefix + name: value for name, value in found.items() if value}
+
+
+def server_part(folder: Path, port: int, logs: Mapping[str, str] | None = None) -> Child:
     """Describe the server's process.
 
     The command is the one `prefect server start --background` builds for itself; started directly
@@ -142,10 +165,12 @@ def _server(folder: Path, port: int) -> Child:
     """
     environment = part_environment(folder, port, os.environ)
     environment["PREFECT__SERVER_FINAL"] = "1"
+    environment |= logs or {}
+    app = "prefect_cassandra.server.app" if logs else "prefect.server.api.server"
     return Child(
         name="server",
         command=[
-            *(sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"),
+            *(sys.executable, "-m", "uvicorn", "--factory", f"{app}:create_app"),
             *("--host", HOST, "--port", str(port), "--log-level", "warning"),
             # A browser that watches keeps its connection open for ever.
             *("--timeout-graceful-shutdown", "3"),

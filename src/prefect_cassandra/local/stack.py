@@ -33,6 +33,7 @@ from prefect_cassandra.local.state import (
     read_state,
     write_state,
 )
+from prefect_cassandra.schema.model import STATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -279,11 +280,18 @@ class Stack:
         points = ", ".join(f"{one}:{self.cql_port}" for one in self.contact_points)
         self._report(Event("cassandra", "ready", points))
 
+    def _make_services(self) -> prefect_services.Services:
+        config = self.config
+        logs = None
+        if config.log_store == "cassandra":
+            logs = prefect_services.logs_in_cassandra(self.cluster_config(STATE))
+        return prefect_services.Services(
+            config.data, config.cache, config.server_port, config.drain_timeout, logs
+        )
+
     def _start_prefect(self) -> None:
         config = self.config
-        self._services = prefect_services.Services(
-            config.data, config.cache, config.server_port, config.drain_timeout
-        )
+        self._services = self._make_services()
         self._report(Event("server", "starting"))
         self._report(Event("worker", "starting"))
         self._services.start(

@@ -15,6 +15,8 @@ STAMP_CLOCKS = "stamp_clocks"
 STAMP_BLOCKS = "stamp_blocks"
 LOAD_BLOCKS = "load_blocks"
 LOAD_CHUNKS = "load_chunks"
+RUN_LOGS = "run_logs"
+LOG_PLACES = "log_places"
 
 # A clock is one row for ever. The records of its blocks are filed by the hour, because a table may
 # be loaded for years; once more by load, so that a retry finds its own; and a block has at most
@@ -164,5 +166,40 @@ RESULT_TABLES = {
   AND ID = 70726566-6563-4000-8000-000000000060
   AND comment = 'Who waits for the lock on a record, in the order of their coming.'""",
 }
+# Lines of logs expire, so whole files of them go at once: time windows of a day, and no repair by
+# reads, which would bring old lines into new windows. The server says how long a line lives; the
+# default counts for who does not. A deleted run stays deleted if a node is away for a day; should
+# it be away for longer, lines that come back expire as they would have.
+_EXPIRING = """compaction = {'class': 'TimeWindowCompactionStrategy',
+   'compaction_window_unit': 'DAYS', 'compaction_window_size': 1}
+  AND gc_grace_seconds = 86400
+  AND read_repair = 'NONE'"""
 
-STATE_TABLES = RESULT_TABLES
+# How lines are found again is said in `state/logs.py`.
+LOG_TABLES = {
+    RUN_LOGS: f"""CREATE TABLE IF NOT EXISTS {STATE}.{RUN_LOGS} (
+  flow_run_id uuid,
+  bucket timestamp,
+  at bigint,
+  id uuid,
+  level int,
+  task_run_id uuid,
+  name text,
+  message text,
+  PRIMARY KEY ((flow_run_id, bucket), at, id)
+) WITH ID = 70726566-6563-4000-8000-000000000070
+  AND default_time_to_live = 2592000
+  AND {_EXPIRING}
+  AND comment = 'Lines of logs by flow run and ten minutes; `at` is microseconds since 1970.'""",
+    LOG_PLACES: f"""CREATE TABLE IF NOT EXISTS {STATE}.{LOG_PLACES} (
+  shelf text,
+  bucket timestamp,
+  flow_run_id uuid,
+  PRIMARY KEY ((shelf), bucket, flow_run_id)
+) WITH ID = 70726566-6563-4000-8000-000000000071
+  AND default_time_to_live = 2678400
+  AND {_EXPIRING}
+  AND comment = 'Where there are lines of logs: by flow run, by task run and by hour.'""",
+}
+
+STATE_TABLES = RESULT_TABLES | LOG_TABLES

@@ -142,3 +142,20 @@ def test_addresses_of_a_stack(config: StackConfig) -> None:
     assert stack.superuser == config.data / "secrets" / "superuser"
     assert stack.ca_file == config.data / "tls" / "ca.crt"
     assert stack.cluster_config().contact_points == stack.contact_points
+
+
+@pytest.mark.parametrize("store", ["database", "cassandra"])
+def test_the_server_keeps_run_logs_where_the_stack_is_told_to(
+    config: StackConfig, store: str
+) -> None:
+    server = Stack(replace(config, log_store=store))._make_services().server
+    prefix = "PREFECT_INTEGRATIONS_CASSANDRA_SERVER_"
+    told = {name: value for name, value in server.environment.items() if name.startswith(prefix)}
+    if store == "database":
+        assert told == {}
+        assert "prefect.server.api.server:create_app" in server.command
+        return
+    assert "prefect_cassandra.server.app:create_app" in server.command
+    assert told[f"{prefix}LOG_STORE"] == "cassandra"
+    assert told[f"{prefix}PORT"] == str(config.cql_port)
+    assert told[f"{prefix}LOGIN_FOLDER"] == str(config.data / "secrets" / "prefect_state")

@@ -1,0 +1,1 @@
+"""The Prefect server with our layers on it: run logs in Cassandra."""
