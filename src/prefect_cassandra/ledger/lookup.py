@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from prefect_cassandra.ledger.blocks import LEAD, Block, BlockRequest, Provenance, hour_of, moment
+from prefect_cassandra.ledger.chunks import ChunkRecord
 from prefect_cassandra.ledger.store import QUORUM, ledger_access
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ _OF_RUN = "SELECT table_name, start FROM prefect_ledger.run_blocks WHERE run = ?
 _OF_RUN_IN_TABLE = f"{_OF_RUN} AND table_name = ?"
 _OF_PERSON = """SELECT table_name, start FROM prefect_ledger.person_blocks WHERE person = ?
  AND hour = ?"""
+_CHUNKS = """SELECT number, digest, owner, slot, first_row, rows, state, run, attempt
+ FROM prefect_ledger.load_chunks WHERE table_name = ? AND start = ?"""
+_CHUNK = f"{_CHUNKS} AND number = ?"
 _AT_ONCE = 100
 _HOUR = timedelta(hours=1)
 
@@ -50,6 +54,21 @@ class BlockRecord:
     ended_at: datetime | None
     chunks: int | None
     rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkAttempt:
+    """What one attempt recorded of one chunk, and whose attempt it was.
+
+    Attributes:
+        record: The chunk.
+        run: Identifier of the attempt's flow run.
+        attempt: Which attempt of its task, from 1.
+    """
+
+    record: ChunkRecord
+    run: str
+    attempt: int
 
 
 def blocks_of_run(session: Session, run: str, table: str | None = None) -> list[Block]:
@@ -122,11 +141,38 @@ def records_of_person(
 def record_at(session: Session, table: str, stamp: int) -> BlockRecord | None:
     """Do what `block_at` does, and tell what became of the block."""
     # A block is filed under the hour of its first stamp and may reach into the next.
-    for hour in sorted({hour_of(stamp), hour_of(stamp - LEAD)}, reverse=True):
+    try:
+        hours = sorted({hour_of(stamp), hour_of(stamp - LEAD)}, reverse=True)
+    except OverflowError:
+        return None  # others write at any number; this one is no time at all
+    for hour in hours:
         for row in _read(session, _BEFORE, [table, hour, stamp]):
             if row["id"] is not None and stamp < row["start"] + row["length"]:
                 return _record(table, row)
     return None
+
+
+def chunks_of(
+    session: Session, table: str, start: int, number: int | None = None
+) -> list[ChunkAttempt]:
+    """Return what is on record for a block's chunks, or for one of them, by number.
+
+    Args:
+        session: Logged in as a role that may read the ledger.
+        table: `keyspace.table`.
+        start: First stamp of the block.
+        number: Of the chunk.
+
+    Raises what `Session.execute` does, and NoStampsError when there is no ledger.
+    """
+    if number is None:
+        rows = _read(session, _CHUNKS, [table, start])
+    else:
+        rows = _read(session, _CHUNK, [table, start, number])
+    return [
+        ChunkAttempt(run=row.pop("run"), attempt=row.pop("attempt"), record=ChunkRecord(**row))
+        for row in rows
+    ]
 
 
 def _hours(since: datetime, until: datetime) -> Iterator[datetime]:
