@@ -44,6 +44,7 @@ STAMPS = (
     "load_chunks",
     "run_blocks",
     "person_blocks",
+    "key_filters",
 )
 
 
