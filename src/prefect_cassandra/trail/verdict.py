@@ -88,23 +88,37 @@ def judge(
         key: Hash of the row's key; None for a static column, which belongs to no row.
         undone: Whether the load was undone, so that values may have been restored.
     """
-    if place is None:
-        return Verdict(Proof.NOT_OURS, "no block has its stamp")
     sent = [one for one in attempts if one.record.state != "REFUSED"]
+    stranger = _stranger(place, sent, undone=undone)
+    if place is None or stranger:
+        return Verdict(Proof.NOT_OURS, stranger)
+    proof, why = _proof(place, sent, filters, key)
+    return Verdict(proof, why, None if proof is Proof.NOT_OURS else _writer(sent))
+
+
+def _stranger(place: Place | None, sent: Sequence[ChunkAttempt], *, undone: bool) -> str:
+    """Return why nobody of ours can have used a stamp; empty where somebody can."""
+    if place is None:
+        return "no block has its stamp"
     if not sent:
-        return Verdict(Proof.NOT_OURS, "its stamp lies in a block, where no chunk used it")
-    if place.offset == RESTORED and undone:
-        return Verdict(Proof.BY_STAMP, "restored when the load was undone", _writer(sent))
-    if place.offset != WRITTEN:
-        return Verdict(Proof.NOT_OURS, "its stamp lies between two chunks, where nobody writes")
+        return "its stamp lies in a block, where no chunk used it"
+    if place.offset == WRITTEN or (place.offset == RESTORED and undone):
+        return ""
+    return "its stamp lies between those of two chunks, where nobody wrote"
+
+
+def _proof(
+    place: Place, sent: Sequence[ChunkAttempt], filters: Sequence[Keys], key: int | None
+) -> tuple[Proof, str]:
     if key is None:
-        return Verdict(Proof.BY_STAMP, "a static column is in no key filter", _writer(sent))
+        return Proof.BY_STAMP, "a static column belongs to no row, so no key filter has it"
+    what = "restored when the load was undone; " if place.offset == RESTORED else ""
     if any(one.might_hold(key) for one in filters):
-        return Verdict(Proof.PROVEN, "the chunk's key filter has the row", _writer(sent))
+        return Proof.PROVEN, f"{what}the chunk's key filter has the row"
     # A content whose filter was never kept, or is kept no more, may have held the row.
     if len(filters) < len({one.record.digest for one in sent}):
-        return Verdict(Proof.BY_STAMP, "the chunk's key filter is not kept", _writer(sent))
-    return Verdict(Proof.NOT_OURS, "a chunk used its stamp, but did not write this row")
+        return Proof.BY_STAMP, f"{what}no key filter of the chunk is kept"
+    return Proof.NOT_OURS, "a chunk used its stamp, but did not write this row"
 
 
 def _writer(sent: Sequence[ChunkAttempt]) -> ChunkAttempt:

@@ -1,0 +1,169 @@
+"""Who wrote a row: for each of its columns when, which run, with what code, from what input."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from prefect_cassandra.driver.identifiers import qualified
+from prefect_cassandra.ledger.blocks import moment
+from prefect_cassandra.trail.cells import read_row
+from prefect_cassandra.trail.writers import Writers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.trail.cells import Cells
+    from prefect_cassandra.trail.writers import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class CellTrail:
+    """What one write left in a column.
+
+    Attributes:
+        column: The column.
+        static: Whether it belongs to the partition.
+        value: The column's value: all of it, also where this write is of some elements only. Of
+            `decimal` and `varint` the digits as text.
+        text: The value as a CSV cell has it.
+        elements: Which elements of a collection, or fields of a type, this write wrote; empty where
+            a column has one write time.
+        stamp: Write time, microseconds since 1970; None for null, which has none.
+        at: The same as a time, UTC; None where it is none.
+        expires_in: Seconds it still lives; None when it stays.
+        writer: Who wrote it; None for null.
+    """
+
+    column: str
+    static: bool
+    value: Any
+    text: str | None
+    elements: tuple[Any, ...]
+    stamp: int | None
+    at: datetime | None
+    expires_in: int | None
+    writer: Writer | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowTrail:
+    """Who wrote a row.
+
+    Attributes:
+        table: `keyspace.table`.
+        key: Its key as text.
+        found: Whether the table has it.
+        cells: What its columns hold and who wrote that, an entry for each write.
+        note: What is to be known about it; mostly empty.
+    """
+
+    table: str
+    key: dict[str, str | None]
+    found: bool
+    cells: tuple[CellTrail, ...]
+    note: str = ""
+
+    def writers(self, column: str) -> list[Writer]:
+        """Return who wrote a column, the newest first; nobody where it is null."""
+        return [one.writer for one in self.cells if one.column == column and one.writer is not None]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as values that JSON knows; values of columns as text."""
+        return {
+            "table": self.table,
+            "key": self.key,
+            "found": self.found,
+            "note": self.note,
+            "cells": [_plain(one) for one in self.cells],
+        }
+
+
+def who_wrote(
+    session: Session,
+    table: str,
+    key: Mapping[str, Any],
+    *,
+    keyspace: str | None = None,
+    writers: Writers | None = None,
+) -> RowTrail:
+    """Find out who wrote a row.
+
+    Args:
+        session: Logged in as a role that may read the table and the ledger: a flow's.
+        table: `keyspace.table`, or a table of `keyspace`.
+        key: Values of all columns of its key; those of the partition key alone stand for the static
+            columns of the partition.
+        keyspace: Keyspace of a table named without one.
+        writers: What earlier calls for this table have found out, to make many calls cheaper.
+
+    Raises:
+        ConfigurationError: The key has other columns, or fewer.
+        DataError: A value does not fit its column.
+        StatementError: There is no such table.
+        NoStampsError: The cluster has no ledger, or not for this role.
+
+    Also raises what `Session.execute` does.
+    """
+    from prefect_cassandra.ledger.keys import hash_key  # noqa: PLC0415 -- brings numpy in
+
+    info = session.table(*qualified(table, keyspace))
+    name = f"{info.keyspace}.{info.name}"
+    row = read_row(session, info, key)
+    if row is None:
+        shown: dict[str, str | None] = {one: str(value) for one, value in key.items()}
+        return RowTrail(name, shown, found=False, cells=(), note=_NOT_THERE)
+    writers = writers or Writers(session, name)
+    hashed = None if row.key_bytes is None else hash_key(row.key_bytes)
+    cells = tuple(
+        trail
+        for held in row.cells
+        for trail in _trails(held, writers, None if held.static else hashed)
+    )
+    return RowTrail(name, row.key, found=True, cells=cells, note=_note(cells))
+
+
+_NOT_THERE = "There is no such row. Deleted cells have no write time, so nobody can be named."
+_KEYS_ONLY = (
+    "No column of the row has a value, and keys have no write time, so nobody can be named."
+)
+
+
+def _note(cells: tuple[CellTrail, ...]) -> str:
+    return "" if any(one.stamp is not None for one in cells) else _KEYS_ONLY
+
+
+def _trails(held: Cells, writers: Writers, key: int | None) -> list[CellTrail]:
+    if not held.written:
+        return [
+            CellTrail(held.column, held.static, held.value, held.text, (), None, None, None, None)
+        ]
+    return [
+        CellTrail(
+            held.column,
+            held.static,
+            held.value,
+            held.text,
+            one.elements,
+            one.stamp,
+            _moment(one.stamp),
+            one.expires_in,
+            writers.of(one.stamp, key),
+        )
+        for one in held.written
+    ]
+
+
+def _moment(stamp: int) -> datetime | None:
+    try:
+        return moment(stamp)
+    except OverflowError:
+        return None  # others write at any number
+
+
+def _plain(cell: CellTrail) -> dict[str, Any]:
+    found = asdict(cell) | {"value": cell.text, "at": cell.at and cell.at.isoformat()}
+    del found["text"]
+    return found

@@ -1,0 +1,141 @@
+"""From a write time to its writer: the block that has it, the chunk that used it, its filter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING
+
+from prefect_cassandra.ledger.lookup import chunks_of, record_at
+from prefect_cassandra.trail.verdict import Proof, judge, place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.ledger.blocks import Block
+    from prefect_cassandra.ledger.lookup import BlockRecord, ChunkAttempt
+    from prefect_cassandra.trail.verdict import Keys, Verdict
+
+_KEPT = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Who wrote a cell; of one that is not ours only proof and reason.
+
+    Attributes:
+        proof: How sure it is.
+        why: The reason for that, half a sentence.
+        kind: What wrote it: `LOAD`, or the kind of a statement.
+        load_key: Which load.
+        run: Identifier of the flow run whose attempt wrote the chunk.
+        task: Identifier of the task run.
+        attempt: Which attempt, from 1.
+        person: Who started the run.
+        deployment: Identifier of the deployment.
+        version: The deployment's version.
+        image: Reference of the image the code ran in, by digest.
+        commit: Commit of git the code is of.
+        source: Where the rows came from.
+        chunk: Number of the chunk, from 0.
+        first_row: Where the chunk's first row is in the input, from 0.
+        rows: Rows of the input in the chunk.
+        block: First stamp of the block.
+    """
+
+    proof: Proof
+    why: str
+    kind: str = ""
+    load_key: str = ""
+    run: str = ""
+    task: str = ""
+    attempt: int | None = None
+    person: str = ""
+    deployment: str = ""
+    version: str = ""
+    image: str = ""
+    commit: str = ""
+    source: str = ""
+    chunk: int | None = None
+    first_row: int | None = None
+    rows: int | None = None
+    block: int | None = None
+
+
+@dataclass(slots=True)
+class Writers:
+    """Finds the writers of one table's cells, and remembers what it has read for them.
+
+    Args:
+        session: Logged in as a role that may read the ledger.
+        table: `keyspace.table`.
+    """
+
+    session: Session
+    table: str
+    _blocks: list[BlockRecord] = field(default_factory=list)
+    _chunk: Callable[[int, int], Sequence[ChunkAttempt]] = field(init=False)
+    _filters: Callable[[int, int], Sequence[Keys]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        from prefect_cassandra.ledger.keys import filters_of  # noqa: PLC0415 -- brings numpy in
+
+        # A filter has up to 120 kB; rows that are asked for together are mostly of a few chunks.
+        self._chunk = lru_cache(_KEPT)(partial(chunks_of, self.session, self.table))
+        self._filters = lru_cache(_KEPT)(partial(filters_of, self.session, self.table))
+
+    def of(self, stamp: int, key: int | None) -> Writer:
+        """Return who wrote a cell.
+
+        Args:
+            stamp: Its write time, microseconds since 1970.
+            key: `ledger.keys.hash_key` of the row's key; None for a static column.
+
+        Raises what `Session.execute` does, and NoStampsError when there is no ledger.
+        """
+        record = self._record(stamp)
+        if record is None:
+            return _writer(judge(None, (), (), key), None)
+        block = record.block
+        place = place_of(block, stamp)
+        attempts = self._chunk(block.start, place.number)
+        filters = self._filters(block.start, place.number) if attempts else ()
+        return _writer(judge(place, attempts, filters, key), block)
+
+    def _record(self, stamp: int) -> BlockRecord | None:
+        for known in self._blocks:
+            if known.block.start <= stamp < known.block.end:
+                return known
+        found = record_at(self.session, self.table, stamp)
+        if found is not None:
+            self._blocks.append(found)
+        return found
+
+
+def _writer(verdict: Verdict, block: Block | None) -> Writer:
+    chunk = verdict.writer
+    if verdict.proof is Proof.NOT_OURS or chunk is None or block is None:
+        return Writer(proof=verdict.proof, why=verdict.why)
+    asked, who = block.request, block.request.provenance
+    # Who took a load up that another run had begun left its run and attempt with the chunk only.
+    same = chunk.run == who.run
+    return Writer(
+        proof=verdict.proof,
+        why=verdict.why if same else f"{verdict.why}; the load was begun by run {who.run}",
+        kind=asked.kind,
+        load_key=asked.load_key,
+        run=chunk.run,
+        task=who.task if same else "",
+        attempt=chunk.attempt,
+        person=who.person if same else "",
+        deployment=who.deployment if same else "",
+        version=who.version if same else "",
+        image=who.image if same else "",
+        commit=who.commit if same else "",
+        source=who.source if same else "",
+        chunk=chunk.record.number,
+        first_row=chunk.record.first_row,
+        rows=chunk.record.rows,
+        block=block.start,
+    )
