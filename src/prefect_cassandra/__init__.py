@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from prefect_cassandra.tasks import arun_parts as arun_parts
     from prefect_cassandra.tasks import aunload_in_jobs as aunload_in_jobs
     from prefect_cassandra.tasks import aunload_table as aunload_table
+    from prefect_cassandra.tasks import awho_wrote as awho_wrote
+    from prefect_cassandra.tasks import awritten_by as awritten_by
     from prefect_cassandra.tasks import cassandra_execute as cassandra_execute
     from prefect_cassandra.tasks import cassandra_query as cassandra_query
     from prefect_cassandra.tasks import combined as combined
@@ -46,6 +48,10 @@ if TYPE_CHECKING:
     from prefect_cassandra.tasks import unload_in_jobs as unload_in_jobs
     from prefect_cassandra.tasks import unload_part as unload_part
     from prefect_cassandra.tasks import unload_table as unload_table
+    from prefect_cassandra.tasks import who_wrote as who_wrote
+    from prefect_cassandra.tasks import written_by as written_by
+    from prefect_cassandra.trail.report import RowTrail as RowTrail
+    from prefect_cassandra.trail.report import Work as Work
     from prefect_cassandra.writes.files import Files as Files
     from prefect_cassandra.writes.report import LoadReport as LoadReport
     from prefect_cassandra.writes.report import Reject as Reject
@@ -58,12 +64,16 @@ _HOMES = {
     "LoadReport": "writes.report",
     "UnloadReport": "reads.report",
     "Reject": "writes.report",
+    "RowTrail": "trail.report",
+    "Work": "trail.report",
     "acassandra_execute": "tasks",
     "acassandra_query": "tasks",
     "aload_in_jobs": "tasks",
     "aload_table": "tasks",
     "aread_table": "tasks",
     "aunload_table": "tasks",
+    "awho_wrote": "tasks",
+    "awritten_by": "tasks",
     "arun_parts": "tasks",
     "aunload_in_jobs": "tasks",
     "cassandra_execute": "tasks",
@@ -78,6 +88,8 @@ _HOMES = {
     "run_parts": "tasks",
     "unload_in_jobs": "tasks",
     "unload_part": "tasks",
+    "who_wrote": "tasks",
+    "written_by": "tasks",
 }
 
 __all__ = [  # noqa: PLE0604 -- the table above is the one list of what is loaded when used

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from prefect_cassandra.cli.connecting import Nodes
-
-if TYPE_CHECKING:
-    from prefect_cassandra.driver.config import ClusterConfig
 
 app = App(name="ledger", help="Who has which write stamps, and which loads are not done.")
 
@@ -37,23 +34,5 @@ def status(
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.ledger.overview import overview
 
-    with closing(Session(_config(nodes or Nodes()))) as session:
+    with closing(Session((nodes or Nodes()).ledger_config())) as session:
         show_overview(overview(session, hours=hours, table=table), output)
-
-
-def _config(nodes: Nodes) -> ClusterConfig:
-    """Return the connection; on the stack of this machine as superuser."""
-    if nodes.contact_points:
-        return nodes.config(nodes.login_folder)
-    from dataclasses import replace
-
-    from prefect_cassandra.driver.config import Login
-    from prefect_cassandra.local.plan import data_folder
-    from prefect_cassandra.local.supervisor import require_running
-    from prefect_cassandra.local.tools import cassandra_of
-
-    folder = data_folder(nodes.data)
-    config = cassandra_of(folder, require_running(folder), folder).cluster_config("superuser")
-    if nodes.login_folder is None:
-        return config
-    return replace(config, login=Login(folder=nodes.login_folder))

@@ -1,7 +1,8 @@
-"""Prefect tasks: query, execute, load, read, unload; each with a twin for asynchronous flows.
+"""Prefect tasks: query, execute, load, read, unload, and who wrote what.
 
-Inputs are never hashed (`NO_CACHE`): a cache key over a table of a million rows, or over a block
-with a password, costs more than it saves. `with_options(cache_policy=...)` turns it on again.
+Each has a twin for asynchronous flows. Inputs are never hashed (`NO_CACHE`): a cache key over a
+table of a million rows, or over a block with a password, costs more than it saves.
+`with_options(cache_policy=...)` turns it on again.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from prefect_cassandra.tasks.statements import (
     cassandra_execute,
     cassandra_query,
 )
+from prefect_cassandra.tasks.trail import awho_wrote, awritten_by, who_wrote, written_by
 
 __all__ = [
     "acassandra_execute",
@@ -39,6 +41,8 @@ __all__ = [
     "arun_parts",
     "aunload_in_jobs",
     "aunload_table",
+    "awho_wrote",
+    "awritten_by",
     "cassandra_execute",
     "cassandra_query",
     "combined",
@@ -51,4 +55,6 @@ __all__ = [
     "unload_in_jobs",
     "unload_part",
     "unload_table",
+    "who_wrote",
+    "written_by",
 ]

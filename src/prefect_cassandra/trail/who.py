@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from prefect_cassandra.driver.identifiers import qualified
 from prefect_cassandra.ledger.blocks import moment
 from prefect_cassandra.trail.cells import read_row
+from prefect_cassandra.trail.report import CellTrail, RowTrail
 from prefect_cassandra.trail.writers import Writers
 
 if TYPE_CHECKING:
@@ -16,69 +16,6 @@ if TYPE_CHECKING:
 
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.trail.cells import Cells
-    from prefect_cassandra.trail.writers import Writer
-
-
-@dataclass(frozen=True, slots=True)
-class CellTrail:
-    """What one write left in a column.
-
-    Attributes:
-        column: The column.
-        static: Whether it belongs to the partition.
-        value: The column's value: all of it, also where this write is of some elements only. Of
-            `decimal` and `varint` the digits as text.
-        text: The value as a CSV cell has it.
-        elements: Which elements of a collection, or fields of a type, this write wrote; empty where
-            a column has one write time.
-        stamp: Write time, microseconds since 1970; None for null, which has none.
-        at: The same as a time, UTC; None where it is none.
-        expires_in: Seconds it still lives; None when it stays.
-        writer: Who wrote it; None for null.
-    """
-
-    column: str
-    static: bool
-    value: Any
-    text: str | None
-    elements: tuple[Any, ...]
-    stamp: int | None
-    at: datetime | None
-    expires_in: int | None
-    writer: Writer | None
-
-
-@dataclass(frozen=True, slots=True)
-class RowTrail:
-    """Who wrote a row.
-
-    Attributes:
-        table: `keyspace.table`.
-        key: Its key as text.
-        found: Whether the table has it.
-        cells: What its columns hold and who wrote that, an entry for each write.
-        note: What is to be known about it; mostly empty.
-    """
-
-    table: str
-    key: dict[str, str | None]
-    found: bool
-    cells: tuple[CellTrail, ...]
-    note: str = ""
-
-    def writers(self, column: str) -> list[Writer]:
-        """Return who wrote a column, the newest first; nobody where it is null."""
-        return [one.writer for one in self.cells if one.column == column and one.writer is not None]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as values that JSON knows; values of columns as text."""
-        return {
-            "table": self.table,
-            "key": self.key,
-            "found": self.found,
-            "note": self.note,
-            "cells": [_plain(one) for one in self.cells],
-        }
 
 
 def who_wrote(
@@ -161,9 +98,3 @@ def _moment(stamp: int) -> datetime | None:
         return moment(stamp)
     except OverflowError:
         return None  # others write at any number
-
-
-def _plain(cell: CellTrail) -> dict[str, Any]:
-    found = asdict(cell) | {"value": cell.text, "at": cell.at and cell.at.isoformat()}
-    del found["text"]
-    return found

@@ -7,6 +7,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from prefect_cassandra.ledger.lookup import chunks_of, record_at
+from prefect_cassandra.trail.report import Writer
 from prefect_cassandra.trail.verdict import Proof, judge, place_of
 
 if TYPE_CHECKING:
@@ -18,49 +19,6 @@ if TYPE_CHECKING:
     from prefect_cassandra.trail.verdict import Keys, Verdict
 
 _KEPT = 256
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Writer:
-    """Who wrote a cell; of one that is not ours only proof and reason.
-
-    Attributes:
-        proof: How sure it is.
-        why: The reason for that, half a sentence.
-        kind: What wrote it: `LOAD`, or the kind of a statement.
-        load_key: Which load.
-        run: Identifier of the flow run whose attempt wrote the chunk.
-        task: Identifier of the task run.
-        attempt: Which attempt, from 1.
-        person: Who started the run.
-        deployment: Identifier of the deployment.
-        version: The deployment's version.
-        image: Reference of the image the code ran in, by digest.
-        commit: Commit of git the code is of.
-        source: Where the rows came from.
-        chunk: Number of the chunk, from 0.
-        first_row: Where the chunk's first row is in the input, from 0.
-        rows: Rows of the input in the chunk.
-        block: First stamp of the block.
-    """
-
-    proof: Proof
-    why: str
-    kind: str = ""
-    load_key: str = ""
-    run: str = ""
-    task: str = ""
-    attempt: int | None = None
-    person: str = ""
-    deployment: str = ""
-    version: str = ""
-    image: str = ""
-    commit: str = ""
-    source: str = ""
-    chunk: int | None = None
-    first_row: int | None = None
-    rows: int | None = None
-    block: int | None = None
 
 
 @dataclass(slots=True)

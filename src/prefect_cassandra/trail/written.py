@@ -2,99 +2,63 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
+from prefect_cassandra.errors import ConfigurationError
 from prefect_cassandra.ledger.blocks import moment
 from prefect_cassandra.ledger.lookup import chunks_of, records_of_person, records_of_run
+from prefect_cassandra.trail.report import Work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.ledger.lookup import BlockRecord, ChunkAttempt
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
-    """What one load or statement wrote, in one block of its table.
-
-    Attributes:
-        table: `keyspace.table`.
-        kind: `LOAD`, or the kind of a statement.
-        load_key: Which load.
-        generation: Which of the load's contents, from 1.
-        state: `DONE`, `REPLACED` and so on, as the ledger has it; `OPEN` while it is under way, or
-            was left half done.
-        at: When the block was taken, UTC.
-        chunks: Chunks that were sent, at least in part.
-        rows: Rows of the input in them.
-        block: First stamp of the block.
-        run: Identifier of the flow run.
-        task: Identifier of the task run.
-        attempt: The attempt that took the block.
-        person: Who started the run.
-        deployment: Identifier of the deployment.
-        version: The deployment's version.
-        image: Reference of the image the code ran in.
-        commit: Commit of git the code is of.
-        source: Where the rows came from.
-    """
-
-    table: str
-    kind: str
-    load_key: str
-    generation: int
-    state: str
-    at: datetime
-    chunks: int
-    rows: int
-    block: int
-    run: str
-    task: str
-    attempt: int
-    person: str
-    deployment: str
-    version: str
-    image: str
-    commit: str
-    source: str
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as values that JSON knows."""
-        return asdict(self) | {"at": self.at.isoformat()}
+_DAY = timedelta(days=1)
 
 
-def written_by_run(session: Session, run: str, table: str | None = None) -> list[Work]:
-    """Return what a flow run wrote, by table and then by time.
+def written_by(
+    session: Session,
+    *,
+    run: str | None = None,
+    person: str | None = None,
+    since: datetime | None = None,
+    table: str | None = None,
+) -> list[Work]:
+    """Return what a flow run wrote, or the runs of a person, by table and then by time.
 
     Blocks of which no stamp was used are left out.
 
     Args:
         session: Logged in as a role that may read the ledger.
         run: Identifier of the flow run.
+        person: Instead of a run: the person or service that started runs, as the ledger has it,
+            which is as Prefect names who created them.
+        since: With a person: what was begun before is left out; the last 24 hours when absent.
         table: `keyspace.table`, to look at that one alone.
 
-    Raises what `Session.execute` does, and NoStampsError when there is no ledger.
+    Raises:
+        ConfigurationError: Neither a run nor a person is named, or both, or `since` has no zone.
+        NoStampsError: The cluster has no ledger, or not for this role.
+
+    Also raises what `Session.execute` does.
     """
-    return _works(session, records_of_run(session, run, table))
-
-
-def written_by_person(
-    session: Session, person: str, since: datetime, until: datetime | None = None
-) -> list[Work]:
-    """Return what the runs that a person or service started wrote, by table and then by time.
-
-    Args:
-        session: Logged in as a role that may read the ledger.
-        person: As the ledger has it, which is as Prefect names who created the run.
-        since: With its time zone; what was begun before is left out.
-        until: The same for what was begun later; now when not given.
-
-    Raises what `Session.execute` does, and NoStampsError when there is no ledger.
-    """
-    return _works(session, records_of_person(session, person, since, until))
+    if not run and not person:
+        raise ConfigurationError("Neither a run nor a person is named.", hint="Name one of them.")
+    if run and person:
+        raise ConfigurationError("Both a run and a person are named.", hint="Leave one out.")
+    if run:
+        return _works(session, records_of_run(session, run, table))
+    since = since or datetime.now(UTC) - _DAY
+    if since.tzinfo is None:
+        raise ConfigurationError(
+            f"The time {since.isoformat()} has no zone.", hint="As in 2013-07-04T00:00:00Z."
+        )
+    found = records_of_person(session, person or "", since)
+    return _works(session, [one for one in found if table in (None, one.block.table)])
 
 
 def _works(session: Session, records: Iterable[BlockRecord]) -> list[Work]:
