@@ -15,6 +15,7 @@ STAMP_CLOCKS = "stamp_clocks"
 STAMP_BLOCKS = "stamp_blocks"
 LOAD_BLOCKS = "load_blocks"
 LOAD_CHUNKS = "load_chunks"
+KEY_FILTERS = "key_filters"
 
 # A clock is one row for ever. The records of its blocks are filed by the hour, because a table may
 # be loaded for years; once more by load, so that a retry finds its own; and a block has at most
@@ -90,6 +91,24 @@ STAMP_TABLES = {
   AND comment = 'The chunks written in a block, which begins at start: what each held.'""",
 }
 
+# A chunk's filter has a partition of its own, because a block of many chunks has megabytes of them.
+# All of them expire and none is deleted, so whole files of a day go at once; and since a cell that
+# expires can come back on no node, one day is grace enough.
+STATEMENT_TABLES = {
+    KEY_FILTERS: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{KEY_FILTERS} (
+  table_name text,
+  start bigint,
+  number int,
+  digest blob,
+  filter blob,
+  PRIMARY KEY ((table_name, start, number), digest)
+) WITH ID = 70726566-6563-4000-8000-000000000040
+  AND compaction = {{'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'DAYS',
+    'compaction_window_size': 1}}
+  AND gc_grace_seconds = 86400
+  AND comment = 'Which keys a chunk may have written. Kept for the undo window.'""",
+}
+
 # A partition for each deployment of a release: several releases may share one Cassandra. The
 # newest version is the first row, and the definition is the one big cell. Why the identifiers are
 # fixed is said in `records.py`.
@@ -97,6 +116,7 @@ LEDGER_TABLES = (
     BOOKKEEPING
     | CANARY_TABLE
     | STAMP_TABLES
+    | STATEMENT_TABLES
     | {
         FLOW_VERSIONS: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{FLOW_VERSIONS} (
   release text,
