@@ -121,6 +121,10 @@ class StampedLoad:
         found = [one for one in self._found.get(number, ()) if one.state != "REFUSED"]
         return found[0].rows if found else None
 
+    def block_start(self, number: int) -> int:
+        """Return the first stamp of the block that has the slot of a chunk that was begun."""
+        return next(block.start for block in self._chain if number < block.next_chunk)
+
     def begin(self, number: int, first_row: int, rows: int, digest: bytes) -> int | None:
         """Say what the next chunk holds; returns its stamp, or None when it is done already.
 

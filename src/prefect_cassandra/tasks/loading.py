@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from prefect import task
@@ -13,7 +14,7 @@ from prefect.context import TaskRunContext
 
 from prefect_cassandra.blocks import CassandraCluster
 from prefect_cassandra.errors import ConfigurationError
-from prefect_cassandra.settings import DriverSettings
+from prefect_cassandra.settings import DriverSettings, LedgerSettings
 from prefect_cassandra.tasks.following import TAGS, run_logger
 from prefect_cassandra.tasks.load_artifacts import follower, known_rows, table_artifacts
 from prefect_cassandra.tasks.provenance import default_key, provenance
@@ -45,6 +46,7 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
     reject_limit: int | None = 10_000,
     key: str | None = None,
     replace: bool = False,
+    key_filter: bool = True,
 ) -> LoadReport:
     """Write rows into a table, many at a time, and say what was done.
 
@@ -70,6 +72,9 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
             load is the same in each attempt of its task and each restart of its flow run.
         replace: Write other content than before under the same `key` whole, at newer stamps,
             instead of refusing it. Without a `key` that is always done.
+        key_filter: Whether the ledger keeps, for the undo window, a filter of the keys that each
+            chunk wrote, 1.25 bytes a row. With it `who` proves that a row is of this load; without
+            it, it can only tell that the row has a stamp of this load.
 
     Returns:
         Rows and bytes written, rows merged and rejected, requests, repeats and seconds. In a run
@@ -88,7 +93,7 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
 
     _refuse_spent_iterator(data)
     options = _options(mode, consistency, in_flight, on_error, reject_limit)
-    options = _kept(options, table, data, key, replace=replace)
+    options = _kept(options, table, data, key, replace=replace, key_filter=key_filter)
     report = load(
         cluster.session(),
         table,
@@ -127,13 +132,14 @@ async def aload_table(  # noqa: PLR0913 -- each can be left out but the first tw
     reject_limit: int | None = 10_000,
     key: str | None = None,
     replace: bool = False,
+    key_filter: bool = True,
 ) -> LoadReport:
     """Do what `load_table` does in a thread of its own; cancelling the task stops the load."""
     from prefect_cassandra.writes.loader import aload  # noqa: PLC0415 -- brings pyarrow in
 
     _refuse_spent_iterator(data)
     options = _options(mode, consistency, in_flight, on_error, reject_limit)
-    options = _kept(options, table, data, key, replace=replace)
+    options = _kept(options, table, data, key, replace=replace, key_filter=key_filter)
     report = await aload(
         await asyncio.to_thread(cluster.session),
         table,
@@ -171,8 +177,14 @@ def _options(
     )
 
 
-def _kept(
-    options: LoadOptions, table: str, data: object, key: str | None, *, replace: bool
+def _kept(  # noqa: PLR0913 -- the parameters of the task that are about the ledger
+    options: LoadOptions,
+    table: str,
+    data: object,
+    key: str | None,
+    *,
+    replace: bool,
+    key_filter: bool,
 ) -> LoadOptions:
     """Say as what the load is kept in the ledger.
 
@@ -185,7 +197,14 @@ def _kept(
     if name is None:
         return options
     own = key is not None
-    stamped = Stamped(name, provenance(data), replace=replace or not own, optional=not own)
+    keep = timedelta(days=LedgerSettings().undo_window) if key_filter else None
+    stamped = Stamped(
+        name,
+        provenance(data),
+        replace=replace or not own,
+        optional=not own,
+        keep_filters=keep,
+    )
     return dataclasses.replace(options, stamped=stamped)
 
 

@@ -352,7 +352,16 @@ class _Load:
             return
         stamp = self.stamped.begin(chunk, columns, plan, self.options.mode)
         if stamp is not None:
-            yield from self.stamped.follow(self._requests(columns, target, stamp))
+            yield from self.stamped.follow(self._stamped_requests(columns, target, stamp))
+
+    def _stamped_requests(
+        self, columns: list[Cells], target: _Target, stamp: int
+    ) -> Iterator[Request]:
+        """Yield the requests that write one chunk at its stamp, and keep the filter of its keys."""
+        wanted, stamped = self.options.stamped, self.stamped
+        if stamped is not None and wanted is not None and wanted.keep_filters is not None:
+            yield stamped.key_filter(self.session, columns, target.plan, wanted.keep_filters)
+        yield from self._requests(columns, target, stamp)
 
     def _requests(
         self, columns: list[Cells], target: _Target, stamp: int | None = None

@@ -55,7 +55,7 @@ class LoadReport:
         rejected: Rows that were not written.
         rejects: The first of the rejected rows, named; `rejected` counts them all.
         requests: Requests acknowledged; one carries up to 500 rows of a partition, or a few small
-            partitions of the same nodes.
+            partitions of the same nodes, or the filter of a chunk's keys.
         retries: Requests sent again after an error that a repeat can mend.
         seconds: Wall time.
         bytes: Bytes of the encoded rows that were handed over for sending.

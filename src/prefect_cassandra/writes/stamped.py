@@ -18,6 +18,7 @@ import pyarrow as pa
 from prefect_cassandra.driver.encoded import FixedCells
 from prefect_cassandra.errors import ContentChangedError, NoStampsError, PrefectCassandraError
 from prefect_cassandra.ledger.chunks import digest_of
+from prefect_cassandra.ledger.keys import KeyFilter, filter_request, hash_rows, require_filters
 from prefect_cassandra.ledger.loads import LoadIdentity
 from prefect_cassandra.ledger.opening import open_load
 from prefect_cassandra.writes.sources import (
@@ -30,6 +31,7 @@ from prefect_cassandra.writes.sources import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import timedelta
 
     from prefect_cassandra.driver.encoded import Cells
     from prefect_cassandra.driver.pump import Answer
@@ -58,12 +60,14 @@ class Stamped:
         provenance: Who runs it, with what code.
         replace: Whether other content than before is written whole, instead of refused.
         optional: Whether a cluster without a ledger is loaded all the same, without stamps.
+        keep_filters: How long the filters of the chunks' keys are kept; None makes none.
     """
 
     key: str
     provenance: Provenance
     replace: bool = False
     optional: bool = False
+    keep_filters: timedelta | None = None
 
 
 @dataclass(slots=True)
@@ -80,6 +84,7 @@ class StampedChunks:
     skipped_rows: int = 0
     latest: int = 0
     _number: int = -1
+    _digest: bytes = b""
     _next_row: int = 0
     _chunk_of: dict[int, int] = field(default_factory=dict)
     _left: Counter[int] = field(default_factory=Counter)
@@ -134,12 +139,37 @@ class StampedChunks:
         first_row, self._next_row = self._next_row, self._next_row + chunk.size
         named = [f"{column.name} {column.cql_type}" for column in plan.columns]
         digest = digest_of("\n".join((mode, *named)), _buffers(columns))
+        self._digest = digest
         stamp = self.load.begin(self._number, first_row, chunk.size, digest)
         if stamp is None:
             self.skipped_rows += len(columns[0])
         else:
             self.latest = stamp
         return stamp
+
+    def key_filter(
+        self, session: Session, columns: Sequence[Cells], plan: Plan, keep: timedelta
+    ) -> Request:
+        """Return the request that keeps the filter of the keys in the chunk that was begun last.
+
+        It is sent among the chunk's own requests, so it costs no wait, and the chunk is done only
+        when the filter is there. Where a chunk writes static columns, which belong to partitions,
+        these are in the filter too, under the hash of the partition key alone.
+
+        Args:
+            session: Where the ledger is.
+            columns: What is written, in the order of `plan`.
+            plan: The columns' names and types.
+            keep: How long the filter is kept.
+        """
+        hashes = hash_rows(columns[: plan.key])
+        if plan.partition < plan.key and any(one.kind == "static" for one in plan.columns):
+            hashes = np.concatenate((hashes, np.unique(hash_rows(columns[: plan.partition]))))
+        identity, start = self.load.identity, self.load.block_start(self._number)
+        made = KeyFilter.of(hashes)
+        return filter_request(
+            session, identity.table, start, self._number, self._digest, made, keep
+        )
 
     def follow(self, requests: Iterator[Request]) -> Iterator[Request]:
         """Pass the requests of the chunk that was begun last on, and know them again."""
@@ -196,6 +226,8 @@ def open_stamped(
     identity = LoadIdentity(f"{table.keyspace}.{table.name}", wanted.key, wanted.provenance)
     try:
         _require_repeatable(table)
+        if wanted.keep_filters is not None:
+            require_filters(session)
         load = open_load(session, identity, chunk_rows=CHUNK_ROWS, total_rows=_rows_known(data))
     except NoStampsError:
         if wanted.optional:
