@@ -15,6 +15,8 @@ STAMP_CLOCKS = "stamp_clocks"
 STAMP_BLOCKS = "stamp_blocks"
 LOAD_BLOCKS = "load_blocks"
 LOAD_CHUNKS = "load_chunks"
+RUN_BLOCKS = "run_blocks"
+PERSON_BLOCKS = "person_blocks"
 
 # A clock is one row for ever. The records of its blocks are filed by the hour, because a table may
 # be loaded for years; once more by load, so that a retry finds its own; and a block has at most
@@ -90,6 +92,26 @@ STAMP_TABLES = {
   AND comment = 'The chunks written in a block, which begins at start: what each held.'""",
 }
 
+# Where the blocks of a run are, and those of a person's runs; what they are is in `stamp_blocks`. A
+# run's partition has about 50 bytes for each of its loads and statements, a person's has an hour.
+TRAIL_TABLES = {
+    RUN_BLOCKS: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{RUN_BLOCKS} (
+  run text,
+  table_name text,
+  start bigint,
+  PRIMARY KEY (run, table_name, start)
+) WITH ID = 70726566-6563-4000-8000-000000000020
+  AND comment = 'Where the blocks of a flow run are: what it wrote.'""",
+    PERSON_BLOCKS: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{PERSON_BLOCKS} (
+  person text,
+  hour timestamp,
+  table_name text,
+  start bigint,
+  PRIMARY KEY ((person, hour), table_name, start)
+) WITH ID = 70726566-6563-4000-8000-000000000021
+  AND comment = 'Where the blocks of runs are that a person or service started.'""",
+}
+
 # A partition for each deployment of a release: several releases may share one Cassandra. The
 # newest version is the first row, and the definition is the one big cell. Why the identifiers are
 # fixed is said in `records.py`.
@@ -97,6 +119,7 @@ LEDGER_TABLES = (
     BOOKKEEPING
     | CANARY_TABLE
     | STAMP_TABLES
+    | TRAIL_TABLES
     | {
         FLOW_VERSIONS: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{FLOW_VERSIONS} (
   release text,
