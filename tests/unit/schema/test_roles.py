@@ -44,6 +44,9 @@ STAMPS = (
     "load_chunks",
     "run_blocks",
     "person_blocks",
+    "undoings",
+    "unfinished",
+    "before_images",
 )
 
 
