@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import random
 import uuid
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
 
-from prefect_cassandra.cli.app import run as run_command
-from prefect_cassandra.driver.encoded import encode
 from prefect_cassandra.driver.sharing import shared_session
-from prefect_cassandra.errors import ConfigurationError, NoStampsError
 from prefect_cassandra.ledger.blocks import SECOND, Block, Provenance
-from prefect_cassandra.ledger.lookup import block_at, blocks_of_run, chunks_of, record_at
-from prefect_cassandra.ledger.stamps import Clock, StampClock
+from prefect_cassandra.ledger.lookup import block_at, blocks_of_run, chunks_of
+from prefect_cassandra.ledger.stamps import StampClock
 from prefect_cassandra.ledger.store import CassandraClocks
 from prefect_cassandra.schema import apply
 from prefect_cassandra.trail.verdict import Proof
 from prefect_cassandra.trail.who import who_wrote
 from prefect_cassandra.trail.writers import Writers
-from prefect_cassandra.trail.written import written_by
 from prefect_cassandra.writes.loader import LoadOptions, load
 from prefect_cassandra.writes.sources import CHUNK_ROWS
 from prefect_cassandra.writes.stamped import Stamped

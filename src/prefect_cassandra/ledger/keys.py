@@ -168,17 +168,27 @@ def filter_request(  # noqa: PLR0913, PLR0917 -- the columns of the table
         digest: Of the chunk's content: attempts that agree on it share one filter.
         made: The filter.
         keep: How long it is kept, whole seconds.
-
-    Raises:
-        NoStampsError: The cluster has no table for filters, or not for this role.
     """
-    with ledger_access():
-        prepared = session.prepare(_SAVE)
+    prepared = session.prepare(_SAVE)
     seconds = int(keep.total_seconds())
     values = prepared.check([table, start, number, digest, made.to_bytes(), seconds])
     request = session.single(prepared, values, consistency=QUORUM, idempotent=True)
     request.rows = 0
     return request
+
+
+def require_filters(session: Session) -> None:
+    """Look at the table of filters before anything is written.
+
+    Args:
+        session: Logged in as a role that may use the stamp tables.
+
+    Raises:
+        NoStampsError: The cluster has no table for filters, or not for this role.
+    """
+    # Whether a role may use a table is asked only when a statement runs.
+    with ledger_access():
+        session.execute(_READ, ["", 0, 0], consistency=QUORUM)
 
 
 def filters_of(session: Session, table: str, start: int, number: int) -> list[KeyFilter]:

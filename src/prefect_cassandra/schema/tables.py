@@ -18,6 +18,9 @@ LOAD_CHUNKS = "load_chunks"
 RUN_BLOCKS = "run_blocks"
 PERSON_BLOCKS = "person_blocks"
 KEY_FILTERS = "key_filters"
+UNDOINGS = "undoings"
+UNFINISHED = "unfinished"
+BEFORE_IMAGES = "before_images"
 
 # A clock is one row for ever. The records of its blocks are filed by the hour, because a table may
 # be loaded for years; once more by load, so that a retry finds its own; and a block has at most
@@ -131,6 +134,54 @@ STATEMENT_TABLES = {
   AND comment = 'Which keys a chunk may have written. Kept for the undo window.'""",
 }
 
+# What was undone is kept as long as the table: its stamps must never be used again. What is left to
+# do is a handful of rows at any time; one that comes back after it was deleted is looked at and
+# deleted again, so its tombstones need not be kept for long. An image is at most 32 MiB of values
+# in parts of half a MiB, written with the undo window as its TTL, and read with all of its parts.
+UNDO_TABLES = {
+    UNDOINGS: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{UNDOINGS} (
+  table_name text,
+  load_key text,
+  generation int,
+  reason text,
+  state text,
+  person text,
+  run text,
+  begun_at timestamp,
+  ended_at timestamp,
+  rows_removed bigint,
+  cells_cleared bigint,
+  cells_restored bigint,
+  PRIMARY KEY ((table_name, load_key), generation)
+) WITH ID = 70726566-6563-4000-8000-000000000030
+  AND comment = 'Which contents of a load were undone, or swept when others replaced them.'""",
+    UNFINISHED: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{UNFINISHED} (
+  table_name text,
+  load_key text,
+  generation int,
+  reason text,
+  run text,
+  since timestamp,
+  PRIMARY KEY (table_name, load_key, generation)
+) WITH ID = 70726566-6563-4000-8000-000000000031
+  AND gc_grace_seconds = 3600
+  AND comment = 'What ledger repair finishes if nobody else does.'""",
+    BEFORE_IMAGES: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{BEFORE_IMAGES} (
+  table_name text,
+  start bigint,
+  number int,
+  owner uuid,
+  part int,
+  parts int,
+  taken_at bigint,
+  image blob,
+  PRIMARY KEY ((table_name, start, number), owner, part)
+) WITH ID = 70726566-6563-4000-8000-000000000032
+  AND compaction = {{'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'DAYS',
+    'compaction_window_size': 1}}
+  AND comment = 'What the rows of a chunk held before it was written, for undoing it.'""",
+}
+
 # A partition for each deployment of a release: several releases may share one Cassandra. The
 # newest version is the first row, and the definition is the one big cell. Why the identifiers are
 # fixed is said in `records.py`.
@@ -140,6 +191,7 @@ LEDGER_TABLES = (
     | STAMP_TABLES
     | TRAIL_TABLES
     | STATEMENT_TABLES
+    | UNDO_TABLES
     | {
         FLOW_VERSIONS: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{FLOW_VERSIONS} (
   release text,

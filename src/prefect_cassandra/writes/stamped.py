@@ -16,11 +16,17 @@ import numpy as np
 import pyarrow as pa
 
 from prefect_cassandra.driver.encoded import FixedCells
-from prefect_cassandra.errors import ContentChangedError, NoStampsError, PrefectCassandraError
+from prefect_cassandra.errors import (
+    CannotUndoError,
+    ContentChangedError,
+    NoStampsError,
+    PrefectCassandraError,
+)
 from prefect_cassandra.ledger.chunks import digest_of
 from prefect_cassandra.ledger.keys import KeyFilter, filter_request, hash_rows, require_filters
 from prefect_cassandra.ledger.loads import LoadIdentity
 from prefect_cassandra.ledger.opening import open_load
+from prefect_cassandra.ledger.undoing import CassandraUndoings
 from prefect_cassandra.writes.sources import (
     CHUNK_ROWS,
     Chunk,
@@ -28,6 +34,7 @@ from prefect_cassandra.writes.sources import (
     Part,
     read_only_once,
 )
+from prefect_cassandra.writes.undo import undo_contents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -78,11 +85,15 @@ class StampedChunks:
         load: The attempt, as the ledger has it.
         skipped_rows: Rows of chunks that were done already.
         latest: The highest stamp of a chunk so far, done already or not.
+        swept_rows: Rows of replaced content that were removed.
+        unswept: Why rows of replaced content stay.
     """
 
     load: StampedLoad
     skipped_rows: int = 0
     latest: int = 0
+    swept_rows: int = 0
+    unswept: str = ""
     _number: int = -1
     _digest: bytes = b""
     _next_row: int = 0
@@ -194,6 +205,37 @@ class StampedChunks:
             SupersededError: Newer content of this load was taken up elsewhere.
         """
         self.load.finish(self._number + 1, self._next_row)
+
+    def sweep(self, session: Session) -> None:
+        """Take away what only older contents of this load wrote.
+
+        Raises what `undo_contents` does; the ledger has noted then what is left to do.
+        """
+        older = self.load.to_sweep()
+        if not older:
+            return
+        run = self.load.identity.provenance.run
+        try:
+            did = undo_contents(session, older, reason="REPLACED", run=run)
+        except CannotUndoError as error:
+            self.unswept = error.message
+            for content in older:
+                CassandraUndoings(session).settle(content)
+        else:
+            self.swept_rows = sum(one.rows_removed for one in did)
+
+    def take_back(self, session: Session, error: PrefectCassandraError) -> None:
+        """Take away what this attempt wrote of content that has no place any more; never fails."""
+        load = self.load
+        try:
+            undo_contents(
+                session, [load.content], reason=load.ended_by, run=load.identity.provenance.run
+            )
+        except PrefectCassandraError as trouble:
+            error.add_note(
+                f"What this attempt had written is still there: {trouble.message} "
+                "`prefect-cassandra ledger repair` takes it away."
+            )
 
     def give_up(self) -> None:
         """Say what is done, so that the next attempt need not send it; never fails."""

@@ -45,6 +45,9 @@ STAMPS = (
     "run_blocks",
     "person_blocks",
     "key_filters",
+    "undoings",
+    "unfinished",
+    "before_images",
 )
 
 
