@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import random
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
 
+from prefect_cassandra.cli.app import run as run_command
 from prefect_cassandra.driver.sharing import shared_session
+from prefect_cassandra.errors import NoStampsError
 from prefect_cassandra.ledger.blocks import SECOND, Block, Provenance
+from prefect_cassandra.ledger.loads import LoadIdentity
 from prefect_cassandra.ledger.lookup import block_at, blocks_of_run, chunks_of
+from prefect_cassandra.ledger.opening import open_load
 from prefect_cassandra.ledger.stamps import StampClock
 from prefect_cassandra.ledger.store import CassandraClocks
 from prefect_cassandra.schema import apply
 from prefect_cassandra.trail.verdict import Proof
 from prefect_cassandra.trail.who import who_wrote
 from prefect_cassandra.trail.writers import Writers
+from prefect_cassandra.trail.written import written_by
 from prefect_cassandra.writes.loader import LoadOptions, load
 from prefect_cassandra.writes.sources import CHUNK_ROWS
 from prefect_cassandra.writes.stamped import Stamped
@@ -106,7 +113,7 @@ def test_a_thousand_cells_of_five_runs_and_of_others(
 ) -> None:
     """Every value says itself who wrote it, so whoever wins, what is found can be compared."""
     monkeypatch.setattr("prefect_cassandra.writes.stamped._MOST_ROWS", CHUNK_ROWS)
-    table, chance = f"{ground.keyspace}.cells", random.Random(20130704)
+    table, chance = f"{ground.keyspace}.cells", random.Random(20130704)  # noqa: S311 -- guards nothing
     stamps: list[int] = []
     for turn in range(2):
         for number in range(5):
@@ -156,3 +163,153 @@ def said(value: str, writer: Writer) -> str:
     assert writer.rows is not None
     assert writer.first_row <= int(row) < writer.first_row + writer.rows
     return run
+
+
+def kept(key: str, who: Provenance) -> LoadOptions:
+    """Return the options of a load that keeps filters of its keys."""
+    return LoadOptions(stamped=Stamped(key, who, keep_filters=timedelta(days=1)))
+
+
+def test_a_filter_tells_a_row_of_ours_from_a_foreign_one_at_the_same_stamp(
+    ground: Ground, flow: Session
+) -> None:
+    table = f"{ground.keyspace}.loads"
+    rows = pa.table({"p": pa.array(range(100), pa.int32()), "v": ["ours"] * 100})
+    load(flow, table, rows, kept("filtered", provenance("filtered")))
+    (block,) = blocks_of_run(flow, "filtered")
+    insert = f"INSERT INTO {table} (p, v) VALUES (?, 'foreign') USING TIMESTAMP ?"  # noqa: S608 -- our own
+    flow.execute_many(insert, [[p, block.start] for p in range(100, 200)])
+    writers = Writers(flow, table)
+
+    def proofs(keys: range) -> list[Proof]:
+        found = [who_wrote(flow, table, {"p": p}, writers=writers) for p in keys]
+        return [one.writers("v")[0].proof for one in found]
+
+    assert set(proofs(range(100))) == {Proof.PROVEN}
+    # A filter takes one foreign key in about 120 for its own.
+    assert proofs(range(100, 200)).count(Proof.NOT_OURS) > 90
+    flow.execute(
+        "DELETE FROM prefect_ledger.key_filters WHERE table_name = ? AND start = ? AND number = 0",
+        [table, block.start],
+    )
+    (later,) = who_wrote(flow, table, {"p": 5}).writers("v")
+    assert (later.proof, later.run) == (Proof.BY_STAMP, "filtered")
+
+
+def test_elements_fields_statics_and_seconds_to_live_each_have_their_writer(
+    ground: Ground, flow: Session
+) -> None:
+    table = f"{ground.keyspace}.many"
+    tags = [["b", "a"]]
+    counts = pa.array([[("x", 1)]], pa.map_(pa.string(), pa.int32()))
+    row = {
+        "p": [1],
+        "k": ["é"],
+        "shared": ["all"],
+        "tags": tags,
+        "counts": counts,
+        "price": ["1.50"],
+    }
+    row["fixed"] = [[1, 2]]
+    load(flow, table, pa.table(row), kept("many", provenance("many")))
+    where = "WHERE p = 1 AND k = 'é'"
+    flow.execute(f"UPDATE {table} SET tags = tags + {{'c'}}, counts['y'] = 2 {where}")  # noqa: S608 -- our own
+    flow.execute(f"UPDATE {table} USING TTL 5000 SET at = {{x: 1, y: 2}} {where}")  # noqa: S608 -- our own
+    found = who_wrote(flow, table, {"p": 1, "k": "é"})
+    told = {
+        (one.column, one.elements): one.writer.proof if one.writer else None for one in found.cells
+    }
+    assert told == {
+        ("shared", ()): Proof.PROVEN,
+        ("tags", ("a", "b")): Proof.PROVEN,
+        ("tags", ("c",)): Proof.NOT_OURS,
+        ("counts", ("x",)): Proof.PROVEN,
+        ("counts", ("y",)): Proof.NOT_OURS,
+        ("at", ("x", "y")): Proof.NOT_OURS,
+        ("fixed", ()): Proof.PROVEN,
+        ("price", ()): Proof.PROVEN,
+    }
+    texts = {one.column: one.text for one in found.cells}
+    assert (texts["tags"], texts["price"]) == ('["a","b","c"]', "1.50")
+    lives = {one.column: one.expires_in for one in found.cells}
+    assert lives["price"] is None
+    assert 4_000 < (lives["at"] or 0) <= 5_000
+    (shared,) = who_wrote(flow, table, {"p": 1}).cells
+    assert (shared.column, shared.static, shared.value) == ("shared", True, "all")
+    assert shared.writer is not None
+    assert (shared.writer.proof, shared.writer.run) == (Proof.PROVEN, "many")
+
+
+def test_rows_of_which_nobody_can_tell(ground: Ground, flow: Session) -> None:
+    table = f"{ground.keyspace}.loads"
+    flow.execute(f"INSERT INTO {table} (p) VALUES (-1)")  # noqa: S608 -- our own
+    keys_only = who_wrote(flow, table, {"p": -1})
+    assert keys_only.found
+    assert "keys have no write time" in keys_only.note
+    assert [one.writer for one in keys_only.cells] == [None]
+    missing = who_wrote(flow, table, {"p": -2})
+    assert not missing.found
+    assert "no such row" in missing.note
+
+
+def test_what_a_run_and_a_person_wrote(ground: Ground, flow: Session) -> None:
+    table, person = f"{ground.keyspace}.loads", f"someone {uuid.uuid4().hex}"
+    run = uuid.uuid4().hex
+    who = provenance(run, person=person)
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    for part in range(2):
+        rows = pa.table(
+            {"p": pa.array(range(1000, 1010 + part), pa.int32()), "v": ["x"] * (10 + part)}
+        )
+        load(flow, table, rows, kept(f"{run}/{part}", who))
+    # A block that nobody used, and a chunk of a load that is not done.
+    clock = StampClock(CassandraClocks(flow), table)
+    clock.take(asking(f"{run}/unused", provenance=who))
+    left = open_load(flow, LoadIdentity(table, f"{run}/left", who), chunk_rows=5)
+    left.begin(0, 0, 5, b"digest")
+    found = written_by(flow, run=run)
+    assert [(one.state, one.chunks, one.rows) for one in found] == [
+        ("DONE", 1, 10),
+        ("DONE", 1, 11),
+        ("OPEN", 1, 5),
+    ]
+    assert {(one.table, one.person, one.image) for one in found} == {(table, person, who.image)}
+    assert written_by(flow, person=person, since=before) == found
+    assert written_by(flow, person=person, since=before, table="ks.other") == []
+    assert written_by(flow, person=person, since=datetime.now(UTC) + timedelta(hours=1)) == []
+    assert written_by(flow, person=person) == found
+    assert written_by(flow, run="no such run") == []
+    left.finish(1, 5)
+
+
+def test_the_command_says_it(
+    ground: Ground, flow: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, run = f"{ground.keyspace}.loads", uuid.uuid4().hex
+    rows = pa.table({"p": pa.array([77], pa.int32()), "v": ["by the command"]})
+    load(flow, table, rows, kept(run, provenance(run)))
+    where = [
+        *("--contact-points", ground.config.contact_points[0]),
+        *("--port", str(ground.config.port)),
+        *("--login-folder", str(ground.secrets / f"{ground.keyspace}_flow")),
+    ]
+    assert run_command(["who", table, "p=77", *where]) == 0
+    shown = capsys.readouterr().out
+    assert "by the command" in shown
+    assert "proven" in shown
+    assert shown.count(run) == 2  # as the run, and in the load's key
+    assert run_command(["who", table, "p=77", *where, "--output", "json"]) == 0
+    (cell,) = json.loads(capsys.readouterr().out)["cells"]
+    assert (cell["value"], cell["writer"]["run"]) == ("by the command", run)
+    assert run_command(["who", "--run", run, *where, "--output", "json"]) == 0
+    assert [one["rows"] for one in json.loads(capsys.readouterr().out)] == [1]
+    assert run_command(["who", table, "p=78", *where]) == 1
+    assert run_command(["who", table, "v=x", *where]) == 2
+    assert "'v' is no column of the primary key" in capsys.readouterr().err
+
+
+def test_a_role_that_may_not_read_the_ledger_is_told_so(ground: Ground, flow: Session) -> None:
+    table = f"{ground.keyspace}.loads"
+    flow.execute(f"INSERT INTO {table} (p, v) VALUES (-3, 'x')")  # noqa: S608 -- our own
+    with pytest.raises(NoStampsError, match="may not use the ledger"):
+        who_wrote(shared_session(ground.role("reader")), table, {"p": -3})

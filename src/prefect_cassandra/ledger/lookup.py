@@ -33,6 +33,8 @@ _OF_PERSON = """SELECT table_name, start FROM prefect_ledger.person_blocks WHERE
 _CHUNKS = """SELECT number, digest, owner, slot, first_row, rows, state, run, attempt
  FROM prefect_ledger.load_chunks WHERE table_name = ? AND start = ?"""
 _CHUNK = f"{_CHUNKS} AND number = ?"
+_UNDOING = """SELECT reason, state, person, run, begun_at FROM prefect_ledger.undoings
+ WHERE table_name = ? AND load_key = ? AND generation = ?"""
 _AT_ONCE = 100
 _HOUR = timedelta(hours=1)
 
@@ -69,6 +71,25 @@ class ChunkAttempt:
     record: ChunkRecord
     run: str
     attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class UndoingRecord:
+    """That what a block wrote was undone, or is being undone.
+
+    Attributes:
+        reason: UNDO, REPLACED or ROLLBACK.
+        state: BEGUN, or DONE: then nothing is ever written at the block's stamps again.
+        person: Who asked for it.
+        run: The flow run that did it; empty for a command.
+        begun_at: When, UTC.
+    """
+
+    reason: str
+    state: str
+    person: str
+    run: str
+    begun_at: datetime
 
 
 def blocks_of_run(session: Session, run: str, table: str | None = None) -> list[Block]:
@@ -173,6 +194,24 @@ def chunks_of(
         ChunkAttempt(run=row.pop("run"), attempt=row.pop("attempt"), record=ChunkRecord(**row))
         for row in rows
     ]
+
+
+def undoing_of(session: Session, block: Block) -> UndoingRecord | None:
+    """Return who undid what a block wrote; None when nobody did.
+
+    Args:
+        session: Logged in as a role that may read the ledger.
+        block: The block.
+
+    Raises what `Session.execute` does, and NoStampsError when there is no ledger.
+    """
+    asked = block.request
+    rows = _read(session, _UNDOING, [block.table, asked.load_key, asked.generation])
+    if not rows:
+        return None
+    (row,) = rows
+    who = (row["person"] or "", row["run"] or "")
+    return UndoingRecord(row["reason"], row["state"], *who, row["begun_at"])
 
 
 def _hours(since: datetime, until: datetime) -> Iterator[datetime]:

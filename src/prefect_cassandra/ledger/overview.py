@@ -108,7 +108,7 @@ def overview(session: Session, *, hours: float, table: str | None = None) -> Ove
 def _table(session: Session, clock: dict[str, Any], now: int, hours: float) -> TableLedger:
     name, newest = clock["table_name"], from_json(clock["table_name"], clock["newest"])
     since = newest[-1].start - round(hours * 3600 * SECOND)
-    rows = _blocks(session, name, newest, since)
+    rows = recorded_blocks(session, name, newest, since)
     found = [row for row in rows if row["start"] >= since]
     done = [row for row in found if row["state"] == "DONE"]
     return TableLedger(
@@ -122,10 +122,17 @@ def _table(session: Session, clock: dict[str, Any], now: int, hours: float) -> T
     )
 
 
-def _blocks(
+def recorded_blocks(
     session: Session, table: str, newest: Sequence[Block], since: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield the records of blocks, the newest first, hour by hour."""
+    """Yield the records of blocks, the newest first, hour by hour; some lie before `since`.
+
+    Args:
+        session: Logged in as a role that may read the stamp tables.
+        table: `keyspace.table`.
+        newest: The blocks in the clock's row, which may not be filed yet.
+        since: A stamp; the hour in which it lies is the last one looked at.
+    """
     start: int | None = newest[-1].start
     before = newest[0].previous
     while start is not None and start >= since:

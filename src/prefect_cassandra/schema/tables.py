@@ -17,6 +17,7 @@ LOAD_BLOCKS = "load_blocks"
 LOAD_CHUNKS = "load_chunks"
 RUN_BLOCKS = "run_blocks"
 PERSON_BLOCKS = "person_blocks"
+CHANGE_CURSORS = "change_cursors"
 KEY_FILTERS = "key_filters"
 UNDOINGS = "undoings"
 UNFINISHED = "unfinished"
@@ -114,6 +115,15 @@ TRAIL_TABLES = {
   PRIMARY KEY ((person, hour), table_name, start)
 ) WITH ID = 70726566-6563-4000-8000-000000000021
   AND comment = 'Where the blocks of runs are that a person or service started.'""",
+    CHANGE_CURSORS: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{CHANGE_CURSORS} (
+  table_name text,
+  name text,
+  stamp bigint,
+  run text,
+  moved_at timestamp,
+  PRIMARY KEY ((table_name, name))
+) WITH ID = 70726566-6563-4000-8000-000000000022
+  AND comment = 'How far those who follow a table have taken its changes. Never goes back.'""",
 }
 
 # A chunk's filter has a partition of its own, because a block of many chunks has megabytes of them.

@@ -66,12 +66,14 @@ class Row:
 
     Attributes:
         key: Its key as text, by column.
-        key_bytes: Its whole key in the bytes of its types, in key order; None for a partition.
+        key_bytes: Its key in the bytes of its types, in key order; of a partition that one's.
+        partition_bytes: The same of its partition key.
         cells: Its other columns.
     """
 
     key: dict[str, str | None]
-    key_bytes: tuple[bytes, ...] | None
+    key_bytes: tuple[bytes, ...]
+    partition_bytes: tuple[bytes, ...]
     cells: tuple[Cells, ...]
 
 
@@ -149,7 +151,7 @@ def read_row(session: Session, table: TableInfo, key: Mapping[str, Any]) -> Row 
     query = _query(table, names, columns)
     pages = session.pages(query, [key[name] for name in names])
     page = next((one for one in pages if one.rows), None)
-    return None if page is None else _row(page, names, columns, whole=whole)
+    return None if page is None else _row(page, names, columns, len(table.partition_key))
 
 
 def _statics(table: TableInfo) -> bool:
@@ -173,7 +175,7 @@ def _functions(column: ColumnInfo) -> tuple[str, ...]:
     return ("writetime",) if column.cql_type == "counter" else ("writetime", "ttl")
 
 
-def _row(page: RawRows, names: Sequence[str], columns: Sequence[ColumnInfo], *, whole: bool) -> Row:
+def _row(page: RawRows, names: Sequence[str], columns: Sequence[ColumnInfo], partition: int) -> Row:
     import pyarrow as pa  # noqa: PLC0415 -- costs a quarter of a second
 
     from prefect_cassandra.driver.numpy_rows import wire_columns  # noqa: PLC0415 -- numpy
@@ -194,7 +196,7 @@ def _row(page: RawRows, names: Sequence[str], columns: Sequence[ColumnInfo], *, 
     cells = tuple(_cells(found, one, kinds[one.name], text(one.name)) for one in columns)
     key = {name: text(name) for name in names}
     stored = tuple(wires[place][0].as_py() or b"" for place in range(len(names)))
-    return Row(key, stored if whole else None, cells)
+    return Row(key, stored, stored[:partition], cells)
 
 
 def _cells(found: pa.Table, column: ColumnInfo, kind: CqlType, text: str | None) -> Cells:

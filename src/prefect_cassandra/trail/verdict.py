@@ -75,7 +75,7 @@ def judge(
     place: Place | None,
     attempts: Sequence[ChunkAttempt],
     filters: Sequence[Keys],
-    key: int | None,
+    key: int,
     *,
     undone: bool = False,
 ) -> Verdict:
@@ -85,14 +85,14 @@ def judge(
         place: Where its stamp lies; None when no block has it.
         attempts: What is on record for that chunk.
         filters: The chunk's key filters: one for each content it was sent with.
-        key: Hash of the row's key; None for a static column, which belongs to no row.
+        key: Hash of the row's key; of a static column of the partition key.
         undone: Whether the load was undone, so that values may have been restored.
     """
     sent = [one for one in attempts if one.record.state != "REFUSED"]
     stranger = _stranger(place, sent, undone=undone)
     if place is None or stranger:
         return Verdict(Proof.NOT_OURS, stranger)
-    proof, why = _proof(place, sent, filters, key)
+    proof, why = _proof(sent, filters, key)
     return Verdict(proof, why, None if proof is Proof.NOT_OURS else _writer(sent))
 
 
@@ -107,17 +107,12 @@ def _stranger(place: Place | None, sent: Sequence[ChunkAttempt], *, undone: bool
     return "its stamp lies between those of two chunks, where nobody wrote"
 
 
-def _proof(
-    place: Place, sent: Sequence[ChunkAttempt], filters: Sequence[Keys], key: int | None
-) -> tuple[Proof, str]:
-    if key is None:
-        return Proof.BY_STAMP, "a static column belongs to no row, so no key filter has it"
-    what = "restored when the load was undone; " if place.offset == RESTORED else ""
+def _proof(sent: Sequence[ChunkAttempt], filters: Sequence[Keys], key: int) -> tuple[Proof, str]:
     if any(one.might_hold(key) for one in filters):
-        return Proof.PROVEN, f"{what}the chunk's key filter has the row"
+        return Proof.PROVEN, "the chunk's key filter has the row"
     # A content whose filter was never kept, or is kept no more, may have held the row.
     if len(filters) < len({one.record.digest for one in sent}):
-        return Proof.BY_STAMP, f"{what}no key filter of the chunk is kept"
+        return Proof.BY_STAMP, "no key filter of the chunk is kept"
     return Proof.NOT_OURS, "a chunk used its stamp, but did not write this row"
 
 

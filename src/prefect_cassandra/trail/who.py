@@ -53,11 +53,11 @@ def who_wrote(
         shown: dict[str, str | None] = {one: str(value) for one, value in key.items()}
         return RowTrail(name, shown, found=False, cells=(), note=_NOT_THERE)
     writers = writers or Writers(session, name)
-    hashed = None if row.key_bytes is None else hash_key(row.key_bytes)
+    of_row, of_partition = hash_key(row.key_bytes), hash_key(row.partition_bytes)
     cells = tuple(
         trail
         for held in row.cells
-        for trail in _trails(held, writers, None if held.static else hashed)
+        for trail in _trails(held, writers, of_partition if held.static else of_row)
     )
     return RowTrail(name, row.key, found=True, cells=cells, note=_note(cells))
 
@@ -72,7 +72,7 @@ def _note(cells: tuple[CellTrail, ...]) -> str:
     return "" if any(one.stamp is not None for one in cells) else _KEYS_ONLY
 
 
-def _trails(held: Cells, writers: Writers, key: int | None) -> list[CellTrail]:
+def _trails(held: Cells, writers: Writers, key: int) -> list[CellTrail]:
     if not held.written:
         return [
             CellTrail(held.column, held.static, held.value, held.text, (), None, None, None, None)

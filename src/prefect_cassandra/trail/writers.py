@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
-from prefect_cassandra.ledger.lookup import chunks_of, record_at
+from prefect_cassandra.ledger.blocks import RESTORED
+from prefect_cassandra.ledger.lookup import chunks_of, record_at, undoing_of
 from prefect_cassandra.trail.report import Writer
 from prefect_cassandra.trail.verdict import Proof, judge, place_of
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.ledger.blocks import Block
-    from prefect_cassandra.ledger.lookup import BlockRecord, ChunkAttempt
+    from prefect_cassandra.ledger.lookup import BlockRecord, ChunkAttempt, UndoingRecord
     from prefect_cassandra.trail.verdict import Keys, Verdict
 
 _KEPT = 256
@@ -43,12 +44,12 @@ class Writers:
         self._chunk = lru_cache(_KEPT)(partial(chunks_of, self.session, self.table))
         self._filters = lru_cache(_KEPT)(partial(filters_of, self.session, self.table))
 
-    def of(self, stamp: int, key: int | None) -> Writer:
+    def of(self, stamp: int, key: int) -> Writer:
         """Return who wrote a cell.
 
         Args:
             stamp: Its write time, microseconds since 1970.
-            key: `ledger.keys.hash_key` of the row's key; None for a static column.
+            key: `ledger.keys.hash_key` of the row's key; of a static column of the partition key.
 
         Raises what `Session.execute` does, and NoStampsError when there is no ledger.
         """
@@ -59,7 +60,9 @@ class Writers:
         place = place_of(block, stamp)
         attempts = self._chunk(block.start, place.number)
         filters = self._filters(block.start, place.number) if attempts else ()
-        return _writer(judge(place, attempts, filters, key), block)
+        undoing = undoing_of(self.session, block) if place.offset == RESTORED else None
+        verdict = judge(place, attempts, filters, key, undone=undoing is not None)
+        return _writer(verdict, block, undoing)
 
     def _record(self, stamp: int) -> BlockRecord | None:
         for known in self._blocks:
@@ -71,16 +74,17 @@ class Writers:
         return found
 
 
-def _writer(verdict: Verdict, block: Block | None) -> Writer:
+def _writer(verdict: Verdict, block: Block | None, undoing: UndoingRecord | None = None) -> Writer:
     chunk = verdict.writer
     if verdict.proof is Proof.NOT_OURS or chunk is None or block is None:
         return Writer(proof=verdict.proof, why=verdict.why)
     asked, who = block.request, block.request.provenance
     # Who took a load up that another run had begun left its run and attempt with the chunk only.
     same = chunk.run == who.run
+    why = verdict.why if same else f"{verdict.why}; the load was begun by run {who.run}"
     return Writer(
         proof=verdict.proof,
-        why=verdict.why if same else f"{verdict.why}; the load was begun by run {who.run}",
+        why=why if undoing is None else f"{why}; {_restored(undoing)}",
         kind=asked.kind,
         load_key=asked.load_key,
         run=chunk.run,
@@ -96,4 +100,14 @@ def _writer(verdict: Verdict, block: Block | None) -> Writer:
         first_row=chunk.record.first_row,
         rows=chunk.record.rows,
         block=block.start,
+    )
+
+
+def _restored(undoing: UndoingRecord) -> str:
+    """Say that what is there was there before the load, and who brought it back."""
+    by = f" by {undoing.person}" if undoing.person else ""
+    run = f" in run {undoing.run}" if undoing.run else ""
+    return (
+        f"an older value, brought back when the load was undone{by}{run} at "
+        f"{undoing.begun_at:%Y-%m-%d %H:%M:%S} UTC"
     )

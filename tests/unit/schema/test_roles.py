@@ -44,6 +44,7 @@ STAMPS = (
     "load_chunks",
     "run_blocks",
     "person_blocks",
+    "change_cursors",
     "key_filters",
     "undoings",
     "unfinished",

@@ -55,8 +55,6 @@ def attempt(state: Any = "DONE", digest: bytes = b"a", number: int = 1) -> Chunk
             *(Place(7, 0), [attempt(), attempt("BEGUN", b"b")], [Holding(1), Holding(KEY)]),
             *(KEY, False, Proof.PROVEN),
         ),
-        # A static column belongs to a partition, and filters are of rows.
-        (Place(7, 0), [attempt()], [Holding(KEY)], None, False, Proof.BY_STAMP),
         # Between two slots nobody writes, but an undoing.
         (Place(7, 1), [attempt()], [Holding(KEY)], KEY, True, Proof.NOT_OURS),
         (Place(7, 2), [attempt()], [Holding(KEY)], KEY, False, Proof.NOT_OURS),
@@ -70,7 +68,7 @@ def test_whose_a_stamp_is(  # noqa: PLR0913 -- a row of the table
     place: Place | None,
     attempts: Sequence[ChunkAttempt],
     filters: Sequence[Holding],
-    key: int | None,
+    key: int,
     undone: bool,
     proof: Proof,
 ) -> None:
