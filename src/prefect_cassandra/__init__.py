@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from prefect_cassandra.reads.report import UnloadReport as UnloadReport
     from prefect_cassandra.tasks import acassandra_execute as acassandra_execute
     from prefect_cassandra.tasks import acassandra_query as acassandra_query
+    from prefect_cassandra.tasks import acommit_changes as acommit_changes
     from prefect_cassandra.tasks import aload_in_jobs as aload_in_jobs
     from prefect_cassandra.tasks import aload_table as aload_table
+    from prefect_cassandra.tasks import aread_changes as aread_changes
     from prefect_cassandra.tasks import aread_table as aread_table
     from prefect_cassandra.tasks import arun_parts as arun_parts
     from prefect_cassandra.tasks import aunload_in_jobs as aunload_in_jobs
@@ -39,9 +41,11 @@ if TYPE_CHECKING:
     from prefect_cassandra.tasks import cassandra_execute as cassandra_execute
     from prefect_cassandra.tasks import cassandra_query as cassandra_query
     from prefect_cassandra.tasks import combined as combined
+    from prefect_cassandra.tasks import commit_changes as commit_changes
     from prefect_cassandra.tasks import load_in_jobs as load_in_jobs
     from prefect_cassandra.tasks import load_part as load_part
     from prefect_cassandra.tasks import load_table as load_table
+    from prefect_cassandra.tasks import read_changes as read_changes
     from prefect_cassandra.tasks import read_table as read_table
     from prefect_cassandra.tasks import report_part as report_part
     from prefect_cassandra.tasks import run_parts as run_parts
@@ -68,8 +72,10 @@ _HOMES = {
     "Work": "trail.report",
     "acassandra_execute": "tasks",
     "acassandra_query": "tasks",
+    "acommit_changes": "tasks",
     "aload_in_jobs": "tasks",
     "aload_table": "tasks",
+    "aread_changes": "tasks",
     "aread_table": "tasks",
     "aunload_table": "tasks",
     "awho_wrote": "tasks",
@@ -79,9 +85,11 @@ _HOMES = {
     "cassandra_execute": "tasks",
     "cassandra_query": "tasks",
     "combined": "tasks",
+    "commit_changes": "tasks",
     "load_in_jobs": "tasks",
     "load_part": "tasks",
     "load_table": "tasks",
+    "read_changes": "tasks",
     "read_table": "tasks",
     "unload_table": "tasks",
     "report_part": "tasks",

@@ -14,12 +14,14 @@ import pytest
 from prefect_cassandra.cli.app import run as run_command
 from prefect_cassandra.driver.sharing import shared_session
 from prefect_cassandra.errors import NoStampsError
-from prefect_cassandra.ledger.blocks import SECOND, Block, Provenance
+from prefect_cassandra.ledger.blocks import RESTORED, SECOND, Block, Provenance
 from prefect_cassandra.ledger.loads import LoadIdentity
 from prefect_cassandra.ledger.lookup import block_at, blocks_of_run, chunks_of
 from prefect_cassandra.ledger.opening import open_load
 from prefect_cassandra.ledger.stamps import StampClock
 from prefect_cassandra.ledger.store import CassandraClocks
+from prefect_cassandra.ledger.undoing import CassandraUndoings, Content, Counts
+from prefect_cassandra.reads.changes import From, commit_changes, read_changes
 from prefect_cassandra.schema import apply
 from prefect_cassandra.trail.verdict import Proof
 from prefect_cassandra.trail.who import who_wrote
@@ -43,6 +45,7 @@ CREATE TYPE IF NOT EXISTS {keyspace}.point (x int, y int);
 CREATE TABLE IF NOT EXISTS {keyspace}.many (p int, k text, shared text static, tags set<text>,
  counts map<text, int>, at point, fixed frozen<list<int>>, price decimal, PRIMARY KEY (p, k));
 CREATE TABLE IF NOT EXISTS {keyspace}.loads (p int PRIMARY KEY, v text);
+CREATE TABLE IF NOT EXISTS {keyspace}.followed (p int PRIMARY KEY, v text, tags set<text>);
 """
 
 
@@ -313,3 +316,78 @@ def test_a_role_that_may_not_read_the_ledger_is_told_so(ground: Ground, flow: Se
     flow.execute(f"INSERT INTO {table} (p, v) VALUES (-3, 'x')")  # noqa: S608 -- our own
     with pytest.raises(NoStampsError, match="may not use the ledger"):
         who_wrote(shared_session(ground.role("reader")), table, {"p": -3})
+
+
+def test_changes_are_followed_and_nothing_is_passed_over(ground: Ground, flow: Session) -> None:
+    table = f"{ground.keyspace}.followed"
+
+    def write(key: str, first: int, stop: int) -> None:
+        keys = pa.array(range(first, stop), pa.int32())
+        rows = pa.table({"p": keys, "v": [key] * len(keys), "tags": [[key]] * len(keys)})
+        load(flow, table, rows, kept(f"followed/{key}", provenance(f"run of {key}")))
+
+    def changed(start: From) -> dict[int, str]:
+        found = read_changes(flow, table, start).rows.to_pylist()
+        return {row["p"]: row["v"] for row in found}
+
+    cursor = From(cursor="downstream")
+    assert read_changes(flow, table, cursor).upto == 0
+    write("a", 0, 10)
+    assert changed(cursor) == changed(From(0)) == dict.fromkeys(range(10), "a")
+    taken = read_changes(flow, table, cursor)
+    assert changed(cursor) == dict.fromkeys(range(10), "a"), "nobody said that they were taken"
+    commit_changes(flow, taken)
+    assert changed(cursor) == {}
+    write("b", 8, 12)
+    # Under way, and behind it another load that is done.
+    waiting = LoadIdentity(table, "followed/c", provenance("run of c"))
+    left = open_load(flow, waiting, chunk_rows=5)
+    write("d", 11, 14)
+    held = read_changes(flow, table, cursor)
+    assert held.held_by is not None
+    assert held.held_by.request.provenance.run == "run of c"
+    # What is delivered comes as it is now; only which rows come is as of the stamp.
+    assert {row["p"] for row in held.rows.to_pylist()} == {8, 9, 10}
+    commit_changes(flow, held)
+    commit_changes(flow, taken)  # somebody slow: a cursor never goes back
+    assert changed(cursor) == {}
+    assert changed(From(held.upto)) == {}
+    left.finish(0, 0)
+    assert changed(cursor) == dict.fromkeys(range(11, 14), "d")
+    last = read_changes(flow, table, cursor)
+    assert last.held_by is None
+    assert {row["writetime(row)"] for row in last.rows.to_pylist()} == {
+        block.start for block in blocks_of_run(flow, "run of d")
+    }
+
+
+def test_a_load_that_died_holds_changes_up_until_it_is_undone(
+    ground: Ground, flow: Session
+) -> None:
+    table = f"{ground.keyspace}.followed"
+    open_load(flow, LoadIdentity(table, "died", provenance("died")), chunk_rows=5)
+    before = read_changes(flow, table, From(0))
+    assert before.held_by is not None
+    assert before.held_by.request.load_key == "died"
+    undoings, content = CassandraUndoings(flow), Content(table, "died", 1)
+    undoings.begin(content, "UNDO", person="someone")
+    assert read_changes(flow, table, From(0)).held_by is not None
+    undoings.end(content, "UNDO", Counts())
+    after = read_changes(flow, table, From(0))
+    assert after.held_by is None
+    assert after.upto > before.upto
+
+
+def test_a_restored_value_names_the_undoing(ground: Ground, flow: Session) -> None:
+    table, key = f"{ground.keyspace}.loads", "restored"
+    rows = pa.table({"p": pa.array([501, 502], pa.int32()), "v": ["new", "new"]})
+    load(flow, table, rows, kept(key, provenance("undone")))
+    (block,) = blocks_of_run(flow, "undone")
+    insert = f"INSERT INTO {table} (p, v) VALUES (?, 'old') USING TIMESTAMP ?"  # noqa: S608 -- our own
+    flow.execute(insert, [501, block.start + RESTORED])
+    (stranger,) = who_wrote(flow, table, {"p": 501}).writers("v")
+    assert stranger.proof is Proof.NOT_OURS
+    CassandraUndoings(flow).begin(Content(table, key, 1), "UNDO", person="someone")
+    (restored,) = who_wrote(flow, table, {"p": 501}).writers("v")
+    assert restored.proof is Proof.PROVEN
+    assert "brought back when the load was undone by someone at 20" in restored.why

@@ -23,6 +23,8 @@ PAIRS = [
     (tasks.cassandra_query, tasks.acassandra_query),
     (tasks.cassandra_execute, tasks.acassandra_execute),
     (tasks.load_table, tasks.aload_table),
+    (tasks.read_changes, tasks.aread_changes),
+    (tasks.commit_changes, tasks.acommit_changes),
     (tasks.who_wrote, tasks.awho_wrote),
     (tasks.written_by, tasks.awritten_by),
 ]

@@ -7,6 +7,12 @@ table of a million rows, or over a block with a password, costs more than it sav
 
 from __future__ import annotations
 
+from prefect_cassandra.tasks.changes import (
+    acommit_changes,
+    aread_changes,
+    commit_changes,
+    read_changes,
+)
 from prefect_cassandra.tasks.loading import aload_table, load_table
 from prefect_cassandra.tasks.parts import arun_parts, report_part, run_parts
 from prefect_cassandra.tasks.reading import (
@@ -35,8 +41,10 @@ from prefect_cassandra.tasks.trail import awho_wrote, awritten_by, who_wrote, wr
 __all__ = [
     "acassandra_execute",
     "acassandra_query",
+    "acommit_changes",
     "aload_in_jobs",
     "aload_table",
+    "aread_changes",
     "aread_table",
     "arun_parts",
     "aunload_in_jobs",
@@ -46,9 +54,11 @@ __all__ = [
     "cassandra_execute",
     "cassandra_query",
     "combined",
+    "commit_changes",
     "load_in_jobs",
     "load_part",
     "load_table",
+    "read_changes",
     "read_table",
     "report_part",
     "run_parts",
