@@ -126,8 +126,7 @@ def test_a_thousand_cells_of_five_runs_and_of_others(
             rows: dict[str, Any] = {"p": [k // 100 for k in keys], "k": keys}
             for column in chance.sample(COLUMNS, 2):
                 rows[column] = [f"{run}|{key}|{row}" for row in range(len(keys))]
-            stamped = Stamped(key, provenance(run))
-            load(flow, table, pa.table(rows), LoadOptions(stamped=stamped))
+            load(flow, table, pa.table(rows), kept(key, provenance(run)))
             block = blocks_of_run(flow, run, table)[-1]
             stamps += [one.record.slot for one in chunks_of(flow, table, block.start)]
     # Between the stamps of a chunk, behind the last one of a block, and wherever the time is.
@@ -158,7 +157,7 @@ def said(value: str, writer: Writer) -> str:
         assert writer.run == ""
         return value
     run, key, row = value.split("|")
-    assert writer.proof is not Proof.NOT_OURS
+    assert writer.proof is Proof.PROVEN
     assert (writer.run, writer.load_key, writer.attempt) == (run, key, 2)
     assert (writer.task, writer.source) == (f"task of {run}", f"s3://bucket/{run}.csv")
     assert (writer.version, writer.image) == ("v3-abc", "registry/flows@sha256:feed")
@@ -300,7 +299,7 @@ def test_the_command_says_it(
     shown = capsys.readouterr().out
     assert "by the command" in shown
     assert "proven" in shown
-    assert shown.count(run) == 2  # as the run, and in the load's key
+    assert f"run         {run}" in shown
     assert run_command(["who", table, "p=77", *where, "--output", "json"]) == 0
     (cell,) = json.loads(capsys.readouterr().out)["cells"]
     assert (cell["value"], cell["writer"]["run"]) == ("by the command", run)

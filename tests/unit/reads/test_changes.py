@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefect_cassandra.driver.tables import ColumnInfo, TableInfo
@@ -32,6 +32,7 @@ def table(*columns: ColumnInfo) -> TableInfo:
 stamps = st.none() | st.integers(1, 9)
 
 
+@settings(max_examples=60)
 @given(st.data(), st.integers(0, 9), st.integers(0, 9), st.integers(0, 8))
 def test_the_newest_stamp_between_two_is_that_of_any_cell(
     data: st.DataObject, since: int, upto: int, rows: int
