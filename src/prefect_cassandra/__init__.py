@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.blocks import CassandraTls as CassandraTls
     from prefect_cassandra.reads.report import UnloadReport as UnloadReport
     from prefect_cassandra.tasks import acassandra_execute as acassandra_execute
+    from prefect_cassandra.tasks import acassandra_execute_many as acassandra_execute_many
     from prefect_cassandra.tasks import acassandra_query as acassandra_query
     from prefect_cassandra.tasks import aload_in_jobs as aload_in_jobs
     from prefect_cassandra.tasks import aload_table as aload_table
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.tasks import aunload_in_jobs as aunload_in_jobs
     from prefect_cassandra.tasks import aunload_table as aunload_table
     from prefect_cassandra.tasks import cassandra_execute as cassandra_execute
+    from prefect_cassandra.tasks import cassandra_execute_many as cassandra_execute_many
     from prefect_cassandra.tasks import cassandra_query as cassandra_query
     from prefect_cassandra.tasks import combined as combined
     from prefect_cassandra.tasks import load_in_jobs as load_in_jobs
@@ -59,6 +61,7 @@ _HOMES = {
     "UnloadReport": "reads.report",
     "Reject": "writes.report",
     "acassandra_execute": "tasks",
+    "acassandra_execute_many": "tasks",
     "acassandra_query": "tasks",
     "aload_in_jobs": "tasks",
     "aload_table": "tasks",
@@ -67,6 +70,7 @@ _HOMES = {
     "arun_parts": "tasks",
     "aunload_in_jobs": "tasks",
     "cassandra_execute": "tasks",
+    "cassandra_execute_many": "tasks",
     "cassandra_query": "tasks",
     "combined": "tasks",
     "load_in_jobs": "tasks",

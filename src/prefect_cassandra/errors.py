@@ -17,7 +17,9 @@ PrefectCassandraError
 │   ├── StampClockError           a table's stamp clock is far ahead of the time
 │   ├── ContentChangedError       a load was run before with other content
 │   ├── SupersededError           newer content of the same load was taken up elsewhere
-│   └── NoStampsError             the cluster keeps no write stamps, or not for this role
+│   ├── NoStampsError             the cluster keeps no write stamps, or not for this role
+│   ├── NotRepeatableError        a statement would not leave the same cells when sent again
+│   └── ClaimedTableError         stamped writes and claims would meet in one table
 ├── VersionError              a deployment has no such version, or it cannot be put in use again
 ├── LocalStackError           the local stack cannot start or run
 │   ├── DownloadError             a jar is missing, cut or not the one in the lock
@@ -194,6 +196,24 @@ class NoStampsError(LedgerError):
 
     code = "PC454"
     exit_code = 2
+
+
+class NotRepeatableError(LedgerError):
+    """A statement would not leave the same cells when sent again; it was not sent."""
+
+    code = "PC455"
+    exit_code = 2
+
+
+class ClaimedTableError(LedgerError):
+    """Stamped writes and claims would meet in one table; nothing was written."""
+
+    code = "PC456"
+    exit_code = 2
+    default_hint = (
+        'A conditional write can answer "applied" and still lose to a stamp. Keep what is claimed '
+        "in a table of its own."
+    )
 
 
 class VersionError(PrefectCassandraError):

@@ -102,7 +102,15 @@ class CassandraClocks:
         else:
             cql, parameters = _MOVE, [*values, table, before.next]
         with ledger_access():
-            result = self.session.execute(cql, parameters, idempotent=False, consistency=QUORUM)
+            # All datacenters take part, whatever the session's own conditional writes do: two that
+            # each moved the clock alone would hand out the same stamps.
+            result = self.session.execute(
+                cql,
+                parameters,
+                idempotent=False,
+                consistency=QUORUM,
+                serial_consistency="SERIAL",
+            )
         return (True, after) if result.applied else (False, _clock(table, result.one()))
 
     def file(self, blocks: Sequence[Block]) -> None:

@@ -25,13 +25,16 @@ from prefect_cassandra.tasks.spreading import (
 )
 from prefect_cassandra.tasks.statements import (
     acassandra_execute,
+    acassandra_execute_many,
     acassandra_query,
     cassandra_execute,
+    cassandra_execute_many,
     cassandra_query,
 )
 
 __all__ = [
     "acassandra_execute",
+    "acassandra_execute_many",
     "acassandra_query",
     "aload_in_jobs",
     "aload_table",
@@ -40,6 +43,7 @@ __all__ = [
     "aunload_in_jobs",
     "aunload_table",
     "cassandra_execute",
+    "cassandra_execute_many",
     "cassandra_query",
     "combined",
     "load_in_jobs",

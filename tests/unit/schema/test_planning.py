@@ -86,6 +86,7 @@ def test_an_empty_cluster_gets_bookkeeping_then_keyspaces_then_roles_then_grants
         "table prefect_ledger.load_blocks",
         "table prefect_ledger.load_chunks",
         "table prefect_ledger.key_filters",
+        "table prefect_ledger.removed_keys",
         "table prefect_ledger.flow_versions",
     ]
     assert {step.login for step in plan.statements} == {"superuser"}
