@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.tasks import acassandra_execute as acassandra_execute
     from prefect_cassandra.tasks import acassandra_execute_many as acassandra_execute_many
     from prefect_cassandra.tasks import acassandra_query as acassandra_query
+    from prefect_cassandra.tasks import aclaim as aclaim
     from prefect_cassandra.tasks import aload_in_jobs as aload_in_jobs
     from prefect_cassandra.tasks import aload_table as aload_table
     from prefect_cassandra.tasks import aread_table as aread_table
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.tasks import cassandra_execute as cassandra_execute
     from prefect_cassandra.tasks import cassandra_execute_many as cassandra_execute_many
     from prefect_cassandra.tasks import cassandra_query as cassandra_query
+    from prefect_cassandra.tasks import claim as claim
     from prefect_cassandra.tasks import combined as combined
     from prefect_cassandra.tasks import load_in_jobs as load_in_jobs
     from prefect_cassandra.tasks import load_part as load_part
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.tasks import unload_in_jobs as unload_in_jobs
     from prefect_cassandra.tasks import unload_part as unload_part
     from prefect_cassandra.tasks import unload_table as unload_table
+    from prefect_cassandra.writes.claims import Claim as Claim
     from prefect_cassandra.writes.files import Files as Files
     from prefect_cassandra.writes.report import LoadReport as LoadReport
     from prefect_cassandra.writes.report import Reject as Reject
@@ -56,6 +59,7 @@ _HOMES = {
     "CassandraCluster": "blocks",
     "CassandraCredentials": "blocks",
     "CassandraTls": "blocks",
+    "Claim": "writes.claims",
     "Files": "writes.files",
     "LoadReport": "writes.report",
     "UnloadReport": "reads.report",
@@ -63,6 +67,7 @@ _HOMES = {
     "acassandra_execute": "tasks",
     "acassandra_execute_many": "tasks",
     "acassandra_query": "tasks",
+    "aclaim": "tasks",
     "aload_in_jobs": "tasks",
     "aload_table": "tasks",
     "aread_table": "tasks",
@@ -72,6 +77,7 @@ _HOMES = {
     "cassandra_execute": "tasks",
     "cassandra_execute_many": "tasks",
     "cassandra_query": "tasks",
+    "claim": "tasks",
     "combined": "tasks",
     "load_in_jobs": "tasks",
     "load_part": "tasks",

@@ -15,7 +15,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from prefect_cassandra.driver.pump import Pump
-from prefect_cassandra.errors import NoStampsError, PermissionDeniedError, StatementError
+from prefect_cassandra.errors import (
+    ClaimedTableError,
+    NoStampsError,
+    PermissionDeniedError,
+    StatementError,
+)
 from prefect_cassandra.ledger.blocks import EPOCH, from_json, to_json
 from prefect_cassandra.ledger.stamps import Clock
 
@@ -29,6 +34,8 @@ if TYPE_CHECKING:
     from prefect_cassandra.ledger.blocks import Block
 
 QUORUM = "QUORUM"
+MARK_OF_CLAIMS = "claims"
+"""Stands in the row of a clock, for the blocks, when the table is for claims and has no stamps."""
 _TIME = "SELECT toTimestamp(now()) AS now FROM system.local"
 _READ = "SELECT next, newest FROM prefect_ledger.stamp_clocks WHERE table_name = ?"
 _FIRST = """INSERT INTO prefect_ledger.stamp_clocks (table_name, next, newest) VALUES (?, ?, ?)
@@ -159,6 +166,8 @@ def ledger_access() -> Iterator[None]:
 
 
 def _clock(table: str, row: Mapping[str, Any] | None) -> Clock | None:
+    if row is not None and row.get("newest") == MARK_OF_CLAIMS:
+        raise ClaimedTableError(f"{table} is for claims, so nothing in it is written with stamps")
     if row is None or row.get("next") is None:
         return None
     return Clock(row["next"], from_json(table, row["newest"]))

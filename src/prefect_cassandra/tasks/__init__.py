@@ -6,6 +6,7 @@ with a password, costs more than it saves. `with_options(cache_policy=...)` turn
 
 from __future__ import annotations
 
+from prefect_cassandra.tasks.claiming import aclaim, claim
 from prefect_cassandra.tasks.loading import aload_table, load_table
 from prefect_cassandra.tasks.parts import arun_parts, report_part, run_parts
 from prefect_cassandra.tasks.reading import (
@@ -36,6 +37,7 @@ __all__ = [
     "acassandra_execute",
     "acassandra_execute_many",
     "acassandra_query",
+    "aclaim",
     "aload_in_jobs",
     "aload_table",
     "aread_table",
@@ -45,6 +47,7 @@ __all__ = [
     "cassandra_execute",
     "cassandra_execute_many",
     "cassandra_query",
+    "claim",
     "combined",
     "load_in_jobs",
     "load_part",
