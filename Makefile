@@ -82,6 +82,10 @@ bench-load: setup ## rows into a real node: cqlsh COPY, DSBulk, the driver, acsy
 bench-unload: setup ## rows out of a real node: cqlsh COPY, DSBulk, the driver and we, in turns
 	@$(BENCH) bench.unload $(ARGS)
 
+.PHONY: bench-ledger
+bench-ledger: setup ## what the ledger costs a load, with and without filters of its keys
+	@$(BENCH) bench.ledger $(ARGS)
+
 .PHONY: kind-down
 kind-down: setup ## delete the kind cluster with everything in it
 	@$(RUN)/prefect-cassandra kind down

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from prefect_cassandra.blocks import CassandraTls as CassandraTls
     from prefect_cassandra.reads.report import UnloadReport as UnloadReport
     from prefect_cassandra.tasks import acassandra_execute as acassandra_execute
+    from prefect_cassandra.tasks import acassandra_execute_many as acassandra_execute_many
     from prefect_cassandra.tasks import acassandra_query as acassandra_query
+    from prefect_cassandra.tasks import aclaim as aclaim
     from prefect_cassandra.tasks import acommit_changes as acommit_changes
     from prefect_cassandra.tasks import aload_in_jobs as aload_in_jobs
     from prefect_cassandra.tasks import aload_table as aload_table
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
     from prefect_cassandra.tasks import awho_wrote as awho_wrote
     from prefect_cassandra.tasks import awritten_by as awritten_by
     from prefect_cassandra.tasks import cassandra_execute as cassandra_execute
+    from prefect_cassandra.tasks import cassandra_execute_many as cassandra_execute_many
     from prefect_cassandra.tasks import cassandra_query as cassandra_query
+    from prefect_cassandra.tasks import claim as claim
     from prefect_cassandra.tasks import combined as combined
     from prefect_cassandra.tasks import commit_changes as commit_changes
     from prefect_cassandra.tasks import load_in_jobs as load_in_jobs
@@ -56,6 +60,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.tasks import written_by as written_by
     from prefect_cassandra.trail.report import RowTrail as RowTrail
     from prefect_cassandra.trail.report import Work as Work
+    from prefect_cassandra.writes.claims import Claim as Claim
     from prefect_cassandra.writes.files import Files as Files
     from prefect_cassandra.writes.report import LoadReport as LoadReport
     from prefect_cassandra.writes.report import Reject as Reject
@@ -64,6 +69,7 @@ _HOMES = {
     "CassandraCluster": "blocks",
     "CassandraCredentials": "blocks",
     "CassandraTls": "blocks",
+    "Claim": "writes.claims",
     "Files": "writes.files",
     "LoadReport": "writes.report",
     "UnloadReport": "reads.report",
@@ -71,7 +77,9 @@ _HOMES = {
     "RowTrail": "trail.report",
     "Work": "trail.report",
     "acassandra_execute": "tasks",
+    "acassandra_execute_many": "tasks",
     "acassandra_query": "tasks",
+    "aclaim": "tasks",
     "acommit_changes": "tasks",
     "aload_in_jobs": "tasks",
     "aload_table": "tasks",
@@ -83,7 +91,9 @@ _HOMES = {
     "arun_parts": "tasks",
     "aunload_in_jobs": "tasks",
     "cassandra_execute": "tasks",
+    "cassandra_execute_many": "tasks",
     "cassandra_query": "tasks",
+    "claim": "tasks",
     "combined": "tasks",
     "commit_changes": "tasks",
     "load_in_jobs": "tasks",

@@ -19,7 +19,9 @@ PrefectCassandraError
 │   ├── SupersededError           newer content of the same load was taken up elsewhere
 │   ├── NoStampsError             the cluster keeps no write stamps, or not for this role
 │   ├── UndoneError               the load was undone while this attempt was under way
-│   └── CannotUndoError           what a run wrote cannot be told from what others wrote
+│   ├── CannotUndoError           what a run wrote cannot be told from what others wrote
+│   ├── NotRepeatableError        a statement would not leave the same cells when sent again
+│   └── ClaimedTableError         stamped writes and claims would meet in one table
 ├── VersionError              a deployment has no such version, or it cannot be put in use again
 ├── LocalStackError           the local stack cannot start or run
 │   ├── DownloadError             a jar is missing, cut or not the one in the lock
@@ -213,6 +215,24 @@ class CannotUndoError(LedgerError):
 
     code = "PC456"
     exit_code = 2
+
+
+class NotRepeatableError(LedgerError):
+    """A statement would not leave the same cells when sent again; it was not sent."""
+
+    code = "PC457"
+    exit_code = 2
+
+
+class ClaimedTableError(LedgerError):
+    """Stamped writes and claims would meet in one table; nothing was written."""
+
+    code = "PC458"
+    exit_code = 2
+    default_hint = (
+        'A conditional write can answer "applied" and still lose to a stamp. Keep what is claimed '
+        "in a table of its own."
+    )
 
 
 class VersionError(PrefectCassandraError):

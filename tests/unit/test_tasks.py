@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PAIRS = [
     (tasks.cassandra_query, tasks.acassandra_query),
     (tasks.cassandra_execute, tasks.acassandra_execute),
+    (tasks.cassandra_execute_many, tasks.acassandra_execute_many),
+    (tasks.claim, tasks.aclaim),
     (tasks.load_table, tasks.aload_table),
     (tasks.read_changes, tasks.aread_changes),
     (tasks.commit_changes, tasks.acommit_changes),

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from prefect_cassandra.driver.encoded import FixedCells
 from prefect_cassandra.errors import LedgerError
 from prefect_cassandra.ledger.store import QUORUM, ledger_access
 
@@ -118,6 +117,9 @@ def hash_rows(columns: Sequence[Cells]) -> Hashes:
     Args:
         columns: The key's columns in key order, encoded, at least one; none may be missing.
     """
+    # Statements hash single keys, and should not pay for pyarrow.
+    from prefect_cassandra.driver.encoded import FixedCells  # noqa: PLC0415
+
     hashes = np.full(len(columns[0]), _SEED, np.uint64)
     for cells in columns if len(hashes) else ():
         if isinstance(cells, FixedCells):

@@ -75,11 +75,13 @@ class LoadIdentity:
         table: `keyspace.table`.
         key: The same for every attempt at the same rows.
         provenance: Who runs this attempt.
+        kind: What is written: `LOAD`, or the kind of a statement.
     """
 
     table: str
     key: str
     provenance: Provenance
+    kind: str = "LOAD"
 
 
 @dataclass(slots=True)
@@ -283,6 +285,7 @@ class StampedLoad:
             load_key=self.identity.key,
             chunks=slots_wanted(total, first_chunk, len(mine)),
             chunk_rows=self.chunk_rows,
+            kind=self.identity.kind,
             provenance=self.identity.provenance,
             generation=generation,
             first_chunk=first_chunk,

@@ -15,7 +15,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from prefect_cassandra.driver.pump import Pump
-from prefect_cassandra.errors import NoStampsError, PermissionDeniedError, StatementError
+from prefect_cassandra.errors import (
+    ClaimedTableError,
+    NoStampsError,
+    PermissionDeniedError,
+    StatementError,
+)
 from prefect_cassandra.ledger.blocks import EPOCH, from_json, to_json
 from prefect_cassandra.ledger.stamps import Clock
 
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
     from prefect_cassandra.ledger.blocks import Block
 
 QUORUM = "QUORUM"
+MARK_OF_CLAIMS = "claims"
+"""Stands in the row of a clock, for the blocks, when the table is for claims and has no stamps."""
 _TIME = "SELECT toTimestamp(now()) AS now FROM system.local"
 _READ = "SELECT next, newest FROM prefect_ledger.stamp_clocks WHERE table_name = ?"
 _FIRST = """INSERT INTO prefect_ledger.stamp_clocks (table_name, next, newest) VALUES (?, ?, ?)
@@ -104,7 +111,15 @@ class CassandraClocks:
         else:
             cql, parameters = _MOVE, [*values, table, before.next]
         with ledger_access():
-            result = self.session.execute(cql, parameters, idempotent=False, consistency=QUORUM)
+            # All datacenters take part, whatever the session's own conditional writes do: two that
+            # each moved the clock alone would hand out the same stamps.
+            result = self.session.execute(
+                cql,
+                parameters,
+                idempotent=False,
+                consistency=QUORUM,
+                serial_consistency="SERIAL",
+            )
         return (True, after) if result.applied else (False, _clock(table, result.one()))
 
     def file(self, blocks: Sequence[Block]) -> None:
@@ -164,6 +179,8 @@ def ledger_access() -> Iterator[None]:
 
 
 def _clock(table: str, row: Mapping[str, Any] | None) -> Clock | None:
+    if row is not None and row.get("newest") == MARK_OF_CLAIMS:
+        raise ClaimedTableError(f"{table} is for claims, so nothing in it is written with stamps")
     if row is None or row.get("next") is None:
         return None
     return Clock(row["next"], from_json(table, row["newest"]))

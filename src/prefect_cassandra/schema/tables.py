@@ -22,6 +22,7 @@ KEY_FILTERS = "key_filters"
 UNDOINGS = "undoings"
 UNFINISHED = "unfinished"
 BEFORE_IMAGES = "before_images"
+REMOVED_KEYS = "removed_keys"
 
 # A clock is one row for ever. The records of its blocks are filed by the hour, because a table may
 # be loaded for years; once more by load, so that a retry finds its own; and a block has at most
@@ -127,6 +128,7 @@ TRAIL_TABLES = {
 }
 
 # A chunk's filter has a partition of its own, because a block of many chunks has megabytes of them.
+# What was deleted is looked for by the partition it was in, day by day.
 # All of them expire and none is deleted, so whole files of a day go at once; and since a cell that
 # expires can come back on no node, one day is grace enough.
 STATEMENT_TABLES = {
@@ -142,6 +144,24 @@ STATEMENT_TABLES = {
     'compaction_window_size': 1}}
   AND gc_grace_seconds = 86400
   AND comment = 'Which keys a chunk may have written. Kept for the undo window.'""",
+    REMOVED_KEYS: f"""CREATE TABLE IF NOT EXISTS {LEDGER}.{REMOVED_KEYS} (
+  table_name text,
+  partition blob,
+  day date,
+  stamp bigint,
+  place int,
+  what text,
+  keys text,
+  columns text,
+  statement text,
+  parameters text,
+  PRIMARY KEY ((table_name, partition, day), stamp, place)
+) WITH CLUSTERING ORDER BY (stamp DESC, place ASC)
+  AND ID = 70726566-6563-4000-8000-000000000041
+  AND compaction = {{'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'DAYS',
+    'compaction_window_size': 1}}
+  AND gc_grace_seconds = 86400
+  AND comment = 'What stamped statements deleted, by partition. Kept for the undo window.'""",
 }
 
 # What was undone is kept as long as the table: its stamps must never be used again. What is left to

@@ -13,6 +13,7 @@ from prefect_cassandra.tasks.changes import (
     commit_changes,
     read_changes,
 )
+from prefect_cassandra.tasks.claiming import aclaim, claim
 from prefect_cassandra.tasks.loading import aload_table, load_table
 from prefect_cassandra.tasks.parts import arun_parts, report_part, run_parts
 from prefect_cassandra.tasks.reading import (
@@ -32,15 +33,19 @@ from prefect_cassandra.tasks.spreading import (
 )
 from prefect_cassandra.tasks.statements import (
     acassandra_execute,
+    acassandra_execute_many,
     acassandra_query,
     cassandra_execute,
+    cassandra_execute_many,
     cassandra_query,
 )
 from prefect_cassandra.tasks.trail import awho_wrote, awritten_by, who_wrote, written_by
 
 __all__ = [
     "acassandra_execute",
+    "acassandra_execute_many",
     "acassandra_query",
+    "aclaim",
     "acommit_changes",
     "aload_in_jobs",
     "aload_table",
@@ -52,7 +57,9 @@ __all__ = [
     "awho_wrote",
     "awritten_by",
     "cassandra_execute",
+    "cassandra_execute_many",
     "cassandra_query",
+    "claim",
     "combined",
     "commit_changes",
     "load_in_jobs",

@@ -49,6 +49,7 @@ STAMPS = (
     "undoings",
     "unfinished",
     "before_images",
+    "removed_keys",
 )
 
 
