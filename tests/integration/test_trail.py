@@ -30,6 +30,7 @@ from prefect_cassandra.trail.written import written_by
 from prefect_cassandra.writes.loader import LoadOptions, load
 from prefect_cassandra.writes.sources import CHUNK_ROWS
 from prefect_cassandra.writes.stamped import Stamped
+from prefect_cassandra.writes.statements import StampedStatement, write
 from support.schema import Ground
 from support.stamps import asking
 
@@ -252,6 +253,24 @@ def test_rows_of_which_nobody_can_tell(ground: Ground, flow: Session) -> None:
     missing = who_wrote(flow, table, {"p": -2})
     assert not missing.found
     assert "no such row" in missing.note
+
+
+def test_a_deleted_row_names_the_statement_and_its_run(ground: Ground, flow: Session) -> None:
+    table = f"{ground.keyspace}.loads"
+    who, window = provenance("deleting"), timedelta(days=2)
+    wanted = StampedStatement(lambda content: f"deleting/{content}", who, window)
+    assert write(flow, f"INSERT INTO {table} (p, v) VALUES (?, 'x')", [[601], [602]], wanted)  # noqa: S608 -- our own
+    (inserted,) = who_wrote(flow, table, {"p": 601}).writers("v")
+    assert (inserted.proof, inserted.kind, inserted.run) == (Proof.PROVEN, "INSERT", "deleting")
+    assert write(flow, f"DELETE FROM {table} WHERE p = ?", [[601]], wanted)  # noqa: S608 -- our own
+    found = who_wrote(flow, table, {"p": 601}, window=window)
+    assert (found.found, found.cells) == (False, ())
+    (deletion,) = found.deletions
+    assert (deletion.writer.proof, deletion.writer.kind) == (Proof.PROVEN, "DELETE")
+    assert (deletion.writer.run, deletion.writer.attempt) == ("deleting", 2)
+    assert deletion.statement.startswith("DELETE")
+    assert who_wrote(flow, table, {"p": 602}, window=window).deletions == ()
+    assert [one.kind for one in written_by(flow, run="deleting")] == ["INSERT", "DELETE"]
 
 
 def test_what_a_run_and_a_person_wrote(ground: Ground, flow: Session) -> None:

@@ -57,18 +57,21 @@ def who(  # noqa: PLR0913 -- one parameter an option
     machine that is the keyspace's flow role, or the superuser.
     """
     from prefect_cassandra.cli.who_output import show_row, show_works
+    from prefect_cassandra.driver.identifiers import dotted, qualified
     from prefect_cassandra.trail.written import written_by
 
     check(table, key, run=run, person=person, since=since)
     database = database or Database()
     if table is not None and not run and not person:
-        from prefect_cassandra.driver.identifiers import qualified
+        from prefect_cassandra.settings import LedgerSettings
         from prefect_cassandra.trail.cells import typed_key
         from prefect_cassandra.trail.who import who_wrote
 
         session, keyspace = database.session(table, writes=True)
-        values = typed_key(session.table(*qualified(table, keyspace)), pairs(key))
-        found = who_wrote(session, table, values, keyspace=keyspace)
+        names = qualified(table, keyspace)
+        values = typed_key(session.table(*names), pairs(key))
+        window = timedelta(days=LedgerSettings().undo_window)
+        found = who_wrote(session, dotted(*names), values, window=window)
         show_row(found, output)
         return 0 if found.found else 1
     works = written_by(
@@ -76,7 +79,7 @@ def who(  # noqa: PLR0913 -- one parameter an option
         run=run,
         person=person,
         since=None if since is None else time_of(since, datetime.now(UTC)),
-        table=table,
+        table=None if table is None else ".".join(qualified(table)),
     )
     show_works(works, output)
     return 0 if works else 1

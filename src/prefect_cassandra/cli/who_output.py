@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from prefect_cassandra.trail.report import CellTrail, RowTrail, Work, Writer
+    from prefect_cassandra.trail.report import CellTrail, Deletion, RowTrail, Work, Writer
 
 _WIDE = 250
 _LONGEST = 60
@@ -33,10 +33,13 @@ def show_row(found: RowTrail, output: str) -> None:
     console = _console()
     key = ", ".join(f"{name} = {value}" for name, value in found.key.items())
     console.print(Text(f"{found.table}, {key}"))
-    known = [one.writer for one in found.cells if _known(one.writer)]
+    named = [*(one.writer for one in found.cells), *(one.writer for one in found.deletions)]
+    known = [one for one in named if _known(one)]
     writers = list(dict.fromkeys(map(_about, known)))
     if found.cells:
         console.print(_cells(found.cells, writers))
+    for one in found.deletions:
+        console.print(Text(_deleted(one, writers)))
     for number, writer in enumerate(writers, start=1):
         console.print()
         console.print(_writer(number, writer))
@@ -91,6 +94,17 @@ def _cells(cells: Sequence[CellTrail], writers: Sequence[Writer]) -> Table:
         proof = Text(one.writer.proof, style=_COLOURS[one.writer.proof])
         shown.add_row(Text(name), Text(value), when, who, proof, Text(one.writer.why))
     return shown
+
+
+def _deleted(one: Deletion, writers: Sequence[Writer]) -> str:
+    """Return the line about a deletion."""
+    what = {
+        "PARTITION": "the whole partition",
+        "RANGE": "a range of the partition, which may have had this row",
+        "ROW": "the row",
+    }.get(one.what, ", ".join(one.columns))
+    by = f" by {writers.index(_about(one.writer)) + 1}" if _known(one.writer) else ""
+    return f"deleted {one.at:%Y-%m-%d %H:%M:%S.%f}{by}: {what} ({_short(one.statement)})"
 
 
 def _known(writer: Writer | None) -> TypeGuard[Writer]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from prefect_cassandra.blocks import CassandraCluster
+from prefect_cassandra.driver.identifiers import dotted, qualified
+from prefect_cassandra.settings import LedgerSettings
 from prefect_cassandra.tasks.following import TAGS
 from prefect_cassandra.trail.report import RowTrail, Work
 
@@ -40,7 +42,9 @@ def who_wrote(cluster: CassandraCluster, table: str, key: Mapping[str, Any]) -> 
     """
     from prefect_cassandra.trail.who import who_wrote as find_out  # noqa: PLC0415 -- the driver
 
-    return find_out(cluster.session(), table, key, keyspace=cluster.keyspace)
+    full = dotted(*qualified(table, cluster.keyspace))
+    window = timedelta(days=LedgerSettings().undo_window)
+    return find_out(cluster.session(), full, key, window=window)
 
 
 @task(
@@ -86,7 +90,6 @@ def written_by(
         NoStampsError: The cluster has no ledger, or not for this login.
         UnreachableError: No node answered.
     """
-    from prefect_cassandra.driver.identifiers import qualified  # noqa: PLC0415 -- with its user
     from prefect_cassandra.trail.written import written_by as look_up  # noqa: PLC0415 -- the driver
 
     return look_up(

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from prefect_cassandra.driver.cqltype import parse
+from prefect_cassandra.driver.frames import routing_key
 from prefect_cassandra.driver.identifiers import dotted, quote
 from prefect_cassandra.errors import ConfigurationError, DataError
+from prefect_cassandra.ledger.statements import removals_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import timedelta
 
     import pyarrow as pa
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.driver.raw_rows import RawRows
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.driver.tables import ColumnInfo, TableInfo
+    from prefect_cassandra.ledger.statements import Removal
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +147,41 @@ def read_row(session: Session, table: TableInfo, key: Mapping[str, Any]) -> Row 
 
     Also raises what `Session.execute` does.
     """
+    names, columns = _asked(table, key)
+    pages = session.pages(_query(table, names, columns), [key[name] for name in names])
+    page = next((one for one in pages if one.rows), None)
+    return None if page is None else _row(page, names, columns, len(table.partition_key))
+
+
+def read_deletions(
+    session: Session, table: TableInfo, key: Mapping[str, Any], window: timedelta
+) -> list[Removal]:
+    """Return what stamped statements deleted of a row lately, the newest first.
+
+    Args:
+        session: Logged in as a role that may read the table and the ledger.
+        table: The table.
+        key: Values of the key's columns, as for `read_row`.
+        window: How far to look back; every day is a read.
+
+    Raises what `read_row` does, and NoStampsError when there is no ledger.
+    """
+    names, columns = _asked(table, key)
+    prepared = session.prepare(_query(table, names, columns))
+    checked = prepared.check([key[name] for name in names])
+    partition = routing_key(prepared.encode(checked)[: len(table.partition_key)])
+    texts = dict(zip(names, map(str, checked), strict=True))
+    found = removals_of(session, f"{table.keyspace}.{table.name}", partition, window)
+    return [one for one in found if all(texts.get(name) == one.keys[name] for name in one.keys)]
+
+
+def _asked(table: TableInfo, key: Mapping[str, Any]) -> tuple[tuple[str, ...], list[ColumnInfo]]:
+    """Return the key columns that are given, and the others that have to do with them."""
     whole = require_key(table, key)
     columns = [
         one for one in table.columns if one.kind == "static" or (whole and one.kind == "regular")
     ]
-    names = table.primary_key if whole else table.partition_key
-    query = _query(table, names, columns)
-    pages = session.pages(query, [key[name] for name in names])
-    page = next((one for one in pages if one.rows), None)
-    return None if page is None else _row(page, names, columns, len(table.partition_key))
+    return (table.primary_key if whole else table.partition_key), columns
 
 
 def _statics(table: TableInfo) -> bool:

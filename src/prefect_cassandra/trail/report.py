@@ -84,6 +84,29 @@ class CellTrail:
 
 
 @dataclass(frozen=True, slots=True)
+class Deletion:
+    """A stamped statement that deleted the row, some of its cells, or what they are part of.
+
+    Attributes:
+        stamp: Its write time, microseconds since 1970; what was written later is not deleted.
+        at: The same as a time, UTC.
+        what: `PARTITION`, `RANGE` of it, which may or may not have had the row, `ROW` or `CELLS`.
+        columns: The columns whose cells went; none when it was everything.
+        statement: The statement.
+        parameters: Its values, as JSON.
+        writer: Who ran it.
+    """
+
+    stamp: int
+    at: datetime
+    what: str
+    columns: tuple[str, ...]
+    statement: str
+    parameters: str
+    writer: Writer
+
+
+@dataclass(frozen=True, slots=True)
 class RowTrail:
     """Who wrote a row.
 
@@ -93,6 +116,7 @@ class RowTrail:
         found: Whether the table has it.
         cells: What its columns hold and who wrote that, an entry for each write.
         note: What is to be known about it; mostly empty.
+        deletions: What stamped statements deleted of it in the undo window, the newest first.
     """
 
     table: str
@@ -100,6 +124,7 @@ class RowTrail:
     found: bool
     cells: tuple[CellTrail, ...]
     note: str = ""
+    deletions: tuple[Deletion, ...] = ()
 
     def writers(self, column: str) -> list[Writer]:
         """Return who wrote a column, the newest first; nobody where it is null."""
@@ -113,6 +138,7 @@ class RowTrail:
             "found": self.found,
             "note": self.note,
             "cells": [_plain(one) for one in self.cells],
+            "deletions": [asdict(one) | {"at": one.at.isoformat()} for one in self.deletions],
         }
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from prefect_cassandra.driver.identifiers import qualified
 from prefect_cassandra.ledger.blocks import moment
-from prefect_cassandra.trail.cells import read_row
-from prefect_cassandra.trail.report import CellTrail, RowTrail
+from prefect_cassandra.trail.cells import read_deletions, read_row
+from prefect_cassandra.trail.report import CellTrail, Deletion, RowTrail
 from prefect_cassandra.trail.writers import Writers
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.ledger.statements import Removal
     from prefect_cassandra.trail.cells import Cells
 
 
@@ -23,17 +25,18 @@ def who_wrote(
     table: str,
     key: Mapping[str, Any],
     *,
-    keyspace: str | None = None,
+    window: timedelta = timedelta(0),
     writers: Writers | None = None,
 ) -> RowTrail:
     """Find out who wrote a row.
 
     Args:
         session: Logged in as a role that may read the table and the ledger: a flow's.
-        table: `keyspace.table`, or a table of `keyspace`.
+        table: `keyspace.table`.
         key: Values of all columns of its key; those of the partition key alone stand for the static
             columns of the partition.
-        keyspace: Keyspace of a table named without one.
+        window: How far to look back for what stamped statements deleted of the row; not at all when
+            it is 0, and a read for each day otherwise.
         writers: What earlier calls for this table have found out, to make many calls cheaper.
 
     Raises:
@@ -46,26 +49,34 @@ def who_wrote(
     """
     from prefect_cassandra.ledger.keys import hash_key  # noqa: PLC0415 -- brings numpy in
 
-    info = session.table(*qualified(table, keyspace))
+    info = session.table(*qualified(table))
     name = f"{info.keyspace}.{info.name}"
     row = read_row(session, info, key)
+    writers = writers or Writers(session, name)
+    removed = read_deletions(session, info, key, window) if window else ()
+    deletions = tuple(_deletion(one, writers) for one in removed)
     if row is None:
         shown: dict[str, str | None] = {one: str(value) for one, value in key.items()}
-        return RowTrail(name, shown, found=False, cells=(), note=_NOT_THERE)
-    writers = writers or Writers(session, name)
+        return RowTrail(name, shown, found=False, cells=(), note=_NOT_THERE, deletions=deletions)
     of_row, of_partition = hash_key(row.key_bytes), hash_key(row.partition_bytes)
     cells = tuple(
         trail
         for held in row.cells
         for trail in _trails(held, writers, of_partition if held.static else of_row)
     )
-    return RowTrail(name, row.key, found=True, cells=cells, note=_note(cells))
+    return RowTrail(name, row.key, True, cells, _note(cells), deletions)  # noqa: FBT003 -- found
 
 
-_NOT_THERE = "There is no such row. Deleted cells have no write time, so nobody can be named."
+_NOT_THERE = "There is no such row."
 _KEYS_ONLY = (
     "No column of the row has a value, and keys have no write time, so nobody can be named."
 )
+
+
+def _deletion(one: Removal, writers: Writers) -> Deletion:
+    writer = writers.of_deletion(one.stamp)
+    about = (one.what, one.columns, one.statement, one.parameters)
+    return Deletion(one.stamp, moment(one.stamp), *about, writer)
 
 
 def _note(cells: tuple[CellTrail, ...]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.ledger.blocks import Block
     from prefect_cassandra.ledger.lookup import BlockRecord, ChunkAttempt, UndoingRecord
-    from prefect_cassandra.trail.verdict import Keys, Verdict
+    from prefect_cassandra.trail.verdict import Keys, Place, Verdict
 
 _KEPT = 256
 
@@ -58,11 +58,31 @@ class Writers:
             return _writer(judge(None, (), (), key), None)
         block = record.block
         place = place_of(block, stamp)
-        attempts = self._chunk(block.start, place.number)
+        attempts = self._attempts(block, place)
         filters = self._filters(block.start, place.number) if attempts else ()
         undoing = undoing_of(self.session, block) if place.offset == RESTORED else None
         verdict = judge(place, attempts, filters, key, undone=undoing is not None)
         return _writer(verdict, block, undoing)
+
+    def of_deletion(self, stamp: int) -> Writer:
+        """Return who deleted something that the ledger has on record.
+
+        Args:
+            stamp: Of the deletion.
+
+        Raises what `Session.execute` does, and NoStampsError when there is no ledger.
+        """
+        record = self._record(stamp)
+        place = None if record is None else place_of(record.block, stamp)
+        attempts = () if record is None or place is None else self._attempts(record.block, place)
+        # No filter has what was deleted. That it was recorded at this stamp says more.
+        verdict = judge(place, attempts, (), 0)
+        if verdict.proof is Proof.BY_STAMP:
+            verdict = replace(verdict, proof=Proof.PROVEN, why="the ledger has it on record")
+        return _writer(verdict, None if record is None else record.block)
+
+    def _attempts(self, block: Block, place: Place) -> Sequence[ChunkAttempt]:
+        return self._chunk(block.start, place.number)
 
     def _record(self, stamp: int) -> BlockRecord | None:
         for known in self._blocks:

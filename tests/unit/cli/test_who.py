@@ -10,7 +10,7 @@ from prefect_cassandra.cli.who import check, pairs, time_of
 from prefect_cassandra.cli.who_output import show_row, show_works
 from prefect_cassandra.errors import ConfigurationError
 from prefect_cassandra.ledger.blocks import moment
-from prefect_cassandra.trail.report import CellTrail, RowTrail, Work, Writer
+from prefect_cassandra.trail.report import CellTrail, Deletion, RowTrail, Work, Writer
 from prefect_cassandra.trail.verdict import Proof
 from support.stamps import NOON
 
@@ -51,6 +51,12 @@ FOUND = RowTrail(
         cell("seats", '["a","b"]', Writer(proof=Proof.NOT_OURS, why="no block"), elements=("a",)),
         cell("tail", None, None),
         cell("gone", "x", Writer(proof=Proof.NOT_OURS, why="no block"), expires_in=3_600),
+    ),
+    deletions=(
+        Deletion(
+            *(NOON, moment(NOON), "CELLS", ("gone", "tail"), "DELETE gone, tail FROM t", "{}"),
+            Writer(proof=Proof.PROVEN, why="on record", **(WRITER | {"run": "run-2"})),
+        ),
     ),
 )
 
@@ -110,7 +116,8 @@ def test_a_row_is_shown_with_each_writer_once(capsys: pytest.CaptureFixture[str]
     for text in ("proven", "by stamp", "not ours", "gate (static)", "B[2]", "seats a", "null"):
         assert text in shown
     assert "expires in 3,600 s" in shown
-    assert shown.count("run-1") == 1
+    assert shown.count("run-1") == shown.count("run-2") == 1
+    assert "deleted 2027-01-15 08:00:00.000000 by 2: gone, tail (DELETE gone" in shown
     assert "3, rows 75,000 to 99,999 of the input" in shown
     assert "[s3]://bucket" in shown
 
@@ -123,6 +130,8 @@ def test_a_row_as_json_has_everything(capsys: pytest.CaptureFixture[str]) -> Non
     assert (first["value"], first["stamp"], first["at"][:10]) == ("1.5", NOON, "2027-01-15")
     assert first["writer"] == {"proof": "proven", "why": "it is in the filter", **BLANK, **WRITER}
     assert (third["elements"], third["writer"]["proof"]) == (["a"], "not ours")
+    (deletion,) = found["deletions"]
+    assert (deletion["what"], deletion["writer"]["run"]) == ("CELLS", "run-2")
     assert (null["value"], null["stamp"], null["writer"]) == (None, None, None)
 
 
