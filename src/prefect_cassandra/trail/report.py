@@ -21,8 +21,8 @@ class Writer:
         kind: What wrote it: `LOAD`, or the kind of a statement.
         load_key: Which load.
         run: Identifier of the flow run whose attempt wrote the chunk.
-        task: Identifier of the task run.
-        attempt: Which attempt, from 1.
+        task: Identifier of the task run that began the load.
+        attempt: Which attempt wrote the chunk, from 1.
         person: Who started the run.
         deployment: Identifier of the deployment.
         version: The deployment's version.
