@@ -324,7 +324,7 @@ def test_the_command_says_it(
     assert (cell["value"], cell["writer"]["run"]) == ("by the command", run)
     assert run_command(["who", "--run", run, *where, "--output", "json"]) == 0
     assert [one["rows"] for one in json.loads(capsys.readouterr().out)] == [1]
-    assert run_command(["who", table, "p=78", *where]) == 1
+    assert run_command(["who", table, "p=-78", *where]) == 1
     assert run_command(["who", table, "v=x", *where]) == 2
     assert "'v' is no column of the primary key" in capsys.readouterr().err
 
