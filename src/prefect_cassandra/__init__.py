@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from prefect_cassandra.tasks import unload_in_jobs as unload_in_jobs
     from prefect_cassandra.tasks import unload_part as unload_part
     from prefect_cassandra.tasks import unload_table as unload_table
-    from prefect_cassandra.writes.claims import Claim as Claim
     from prefect_cassandra.writes.files import Files as Files
+    from prefect_cassandra.writes.report import Claim as Claim
     from prefect_cassandra.writes.report import LoadReport as LoadReport
     from prefect_cassandra.writes.report import Reject as Reject
 
@@ -59,7 +59,7 @@ _HOMES = {
     "CassandraCluster": "blocks",
     "CassandraCredentials": "blocks",
     "CassandraTls": "blocks",
-    "Claim": "writes.claims",
+    "Claim": "writes.report",
     "Files": "writes.files",
     "LoadReport": "writes.report",
     "UnloadReport": "reads.report",

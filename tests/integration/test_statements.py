@@ -25,8 +25,9 @@ from prefect_cassandra.ledger.keys import filters_of, hash_key
 from prefect_cassandra.ledger.statements import removals_of
 from prefect_cassandra.ledger.store import CassandraClocks
 from prefect_cassandra.schema import apply
-from prefect_cassandra.writes.claims import Claim, aclaim_row, claim_row
+from prefect_cassandra.writes.claims import aclaim_row, claim_row
 from prefect_cassandra.writes.loader import LoadOptions, load
+from prefect_cassandra.writes.report import Claim
 from prefect_cassandra.writes.stamped import Stamped
 from prefect_cassandra.writes.statements import StampedStatement, awrite, write
 from support.schema import Ground

@@ -305,8 +305,8 @@ def test_a_flow_that_runs_again_repeats_no_statement(kept: tuple[CassandraCluste
 
     @flow
     def claiming() -> None:
-        for owner in ("me", "you", "me"):
-            claims.append(claim(cluster, f"{table}_claimed", {"k": 1}, {"v": owner}).won)
+        rows = f"{table}_claimed"
+        claims.extend(claim(cluster, rows, {"k": 1}, {"v": who}).won for who in "aba")
 
     run = work()
     assert counts == [3, 0]
