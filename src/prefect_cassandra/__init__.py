@@ -60,8 +60,8 @@ if TYPE_CHECKING:
     from prefect_cassandra.tasks import written_by as written_by
     from prefect_cassandra.trail.report import RowTrail as RowTrail
     from prefect_cassandra.trail.report import Work as Work
-    from prefect_cassandra.writes.claims import Claim as Claim
     from prefect_cassandra.writes.files import Files as Files
+    from prefect_cassandra.writes.report import Claim as Claim
     from prefect_cassandra.writes.report import LoadReport as LoadReport
     from prefect_cassandra.writes.report import Reject as Reject
 
@@ -69,7 +69,7 @@ _HOMES = {
     "CassandraCluster": "blocks",
     "CassandraCredentials": "blocks",
     "CassandraTls": "blocks",
-    "Claim": "writes.claims",
+    "Claim": "writes.report",
     "Files": "writes.files",
     "LoadReport": "writes.report",
     "UnloadReport": "reads.report",

@@ -303,12 +303,16 @@ def test_a_flow_that_runs_again_repeats_no_statement(kept: tuple[CassandraCluste
             raise RuntimeError("after the statements")
         return str(runtime.flow_run.id)
 
+    @task
+    def several() -> None:
+        for value in ("one", "two", "one"):
+            cassandra_execute.fn(cluster, insert, [5, value])
+
     @flow
     def claiming() -> None:
-        claims.extend(
-            claim(cluster, f"{table}_claimed", {"k": 1}, {"v": owner}).won
-            for owner in ("me", "you", "me")
-        )
+        several()
+        rows = f"{table}_claimed"
+        claims.extend(claim(cluster, rows, {"k": 1}, {"v": who}).won for who in "aba")
 
     run = work()
     assert counts == [3, 0]
@@ -322,6 +326,7 @@ def test_a_flow_that_runs_again_repeats_no_statement(kept: tuple[CassandraCluste
     assert {block["source"] for block in blocks} == {insert}
     claiming()
     assert claims == [True, False, True]
+    assert cluster.fetch_all(f"SELECT v FROM {table} WHERE k = 5") == [("one",)]
 
 
 def test_a_load_with_a_key_is_done_once_across_runs(kept: tuple[CassandraCluster, str]) -> None:

@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from prefect_cassandra.blocks import CassandraCluster
 from prefect_cassandra.tasks.following import TAGS, run_logger
-from prefect_cassandra.writes.claims import Claim, aclaim_row, claim_row
+from prefect_cassandra.writes.report import Claim
 
 
 @task(
@@ -52,6 +52,8 @@ def claim(
         StatementError: There is no such table.
         OutcomeUnknownError: The row could not be read after an answer was lost; claim again.
     """
+    from prefect_cassandra.writes.claims import claim_row  # noqa: PLC0415 -- brings the driver in
+
     found = claim_row(
         cluster.session(), table, key, values, expected=expected, keyspace=cluster.keyspace
     )
@@ -75,6 +77,8 @@ async def aclaim(
     expected: Mapping[str, Any] | None = None,
 ) -> Claim:
     """Do what `claim` does, without blocking the event loop."""
+    from prefect_cassandra.writes.claims import aclaim_row  # noqa: PLC0415 -- brings the driver in
+
     session = await asyncio.to_thread(cluster.session)
     found = await aclaim_row(
         session, table, key, values, expected=expected, keyspace=cluster.keyspace

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from prefect_cassandra.driver.identifiers import dotted, qualified, quote
@@ -19,6 +19,7 @@ from prefect_cassandra.driver.types import UNSET
 from prefect_cassandra.errors import DataError, NoStampsError, OutcomeUnknownError
 from prefect_cassandra.ledger.claims import reserve_for_claims
 from prefect_cassandra.ledger.opening import keeps_stamps
+from prefect_cassandra.writes.report import Claim
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,19 +29,6 @@ if TYPE_CHECKING:
     from prefect_cassandra.driver.tables import TableInfo
 
 Values = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What became of a claim.
-
-    Attributes:
-        won: Whether the row holds the wanted values, by this attempt or by an earlier one.
-        row: The row as it is now, the claimed and the expected columns of it; None when it is gone.
-    """
-
-    won: bool
-    row: dict[str, Any] | None = field(default=None)
 
 
 def claim_row(  # noqa: PLR0913 -- where, which row, what, and on which condition

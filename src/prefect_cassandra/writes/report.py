@@ -1,9 +1,9 @@
-"""What a load did, in numbers and in named rows."""
+"""What a load or a claim did, in numbers and in named rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,3 +101,16 @@ class LoadReport:
         if not self.skipped_chunks:
             return text
         return f"{text}, {self.skipped_rows:,} skipped: an earlier attempt has written them"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What became of a claim.
+
+    Attributes:
+        won: Whether the row holds the wanted values, by this attempt or by an earlier one.
+        row: The row as it is now, the claimed and the expected columns of it; None when it is gone.
+    """
+
+    won: bool
+    row: dict[str, Any] | None = None
