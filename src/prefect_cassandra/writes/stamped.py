@@ -26,6 +26,7 @@ from prefect_cassandra.ledger.chunks import digest_of
 from prefect_cassandra.ledger.loads import LoadIdentity
 from prefect_cassandra.ledger.opening import open_load
 from prefect_cassandra.ledger.undoing import CassandraUndoings
+from prefect_cassandra.writes.before_images import ImageTaker
 from prefect_cassandra.writes.sources import (
     CHUNK_ROWS,
     Chunk,
@@ -65,12 +66,17 @@ class Stamped:
         provenance: Who runs it, with what code.
         replace: Whether other content than before is written whole, instead of refused.
         optional: Whether a cluster without a ledger is loaded all the same, without stamps.
+        before_image: Whether what the rows held before is kept, so that undoing brings it back.
+        transactional: Whether it is to be undone unless its transaction commits, which the ledger
+            notes before anything is written.
     """
 
     key: str
     provenance: Provenance
     replace: bool = False
     optional: bool = False
+    before_image: bool = False
+    transactional: bool = False
 
 
 @dataclass(slots=True)
@@ -81,6 +87,7 @@ class StampedChunks:
         load: The attempt, as the ledger has it.
         skipped_rows: Rows of chunks that were done already.
         latest: The highest stamp of a chunk so far, done already or not.
+        images: What keeps what the rows held before; None when that is not wanted.
         swept_rows: Rows of replaced content that were removed.
         unswept: Why rows of replaced content stay.
     """
@@ -88,6 +95,7 @@ class StampedChunks:
     load: StampedLoad
     skipped_rows: int = 0
     latest: int = 0
+    images: ImageTaker | None = None
     swept_rows: int = 0
     unswept: str = ""
     _number: int = -1
@@ -150,6 +158,9 @@ class StampedChunks:
             self.skipped_rows += len(columns[0])
         else:
             self.latest = stamp
+            if self.images is not None:
+                block = self.load.block_of(self._number)
+                self.images.keep(block.start, self._number, stamp, columns, plan)
         return stamp
 
     def follow(self, requests: Iterator[Request]) -> Iterator[Request]:
@@ -243,7 +254,16 @@ def open_stamped(
         if wanted.optional:
             return None
         raise
-    return StampedChunks(load)
+    if wanted.transactional:
+        _owe(session, load)
+    images = ImageTaker(session, table, load.owner) if wanted.before_image else None
+    return StampedChunks(load, images=images)
+
+
+def _owe(session: Session, load: StampedLoad) -> None:
+    """Note that a load is to be undone, unless another transaction has brought it to its end."""
+    if load.blocks[0].state != "DONE":
+        CassandraUndoings(session).owe(load.content, "ROLLBACK", load.identity.provenance.run)
 
 
 def _require_repeatable(table: TableInfo) -> None:
@@ -262,7 +282,11 @@ def _require_repeatable(table: TableInfo) -> None:
 
 
 def replacing(
-    stamped: StampedChunks | None, wanted: Stamped | None, data: object, error: ContentChangedError
+    session: Session,
+    stamped: StampedChunks | None,
+    wanted: Stamped | None,
+    data: object,
+    error: ContentChangedError,
 ) -> StampedChunks:
     """Take a new block for content that has changed, to send all of it from the beginning.
 
@@ -277,7 +301,12 @@ def replacing(
             "cannot be sent from its beginning",
             hint="Give a function that returns a new iterator, or a table.",
         ) from error
-    return StampedChunks(stamped.load.replaced())
+    load, images = stamped.load.replaced(), stamped.images
+    if wanted.transactional:
+        _owe(session, load)
+    if images is not None:
+        images = ImageTaker(session, images.table, load.owner)
+    return StampedChunks(load, images=images)
 
 
 def _rows_known(data: object) -> int | None:

@@ -16,19 +16,24 @@ import numpy as np
 from prefect_cassandra.driver.encoded import NULL, UNSET, AbsentCells, value_encoder
 from prefect_cassandra.driver.identifiers import dotted, quote
 from prefect_cassandra.driver.pump import Pump
-from prefect_cassandra.errors import CannotUndoError
+from prefect_cassandra.errors import CannotUndoError, ConfigurationError
 from prefect_cassandra.ledger.load_store import CassandraLoads
-from prefect_cassandra.ledger.lookup import block_at
+from prefect_cassandra.ledger.lookup import block_at, blocks_of_run
+from prefect_cassandra.ledger.store import DatabaseTime
 from prefect_cassandra.ledger.undoing import (
     CassandraUndoings,
+    Content,
     Counts,
     tombstone_of,
     used_slots,
 )
 from prefect_cassandra.reads.query import Selection
 from prefect_cassandra.reads.scan import Scan, ScanOptions
+from prefect_cassandra.writes.before_images import has_image
 from prefect_cassandra.writes.limits import server_limits
+from prefect_cassandra.writes.restoring import restoring
 from prefect_cassandra.writes.sending import Rows, row_requests
+from prefect_cassandra.writes.undo_images import ImagedChunks, Place, plans
 from prefect_cassandra.writes.undo_report import UndoReport
 from prefect_cassandra.writes.undo_rows import decide, decide_static, times_of
 from prefect_cassandra.writes.wire import encode
@@ -44,7 +49,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.driver.tables import TableInfo
     from prefect_cassandra.ledger.chunks import LoadBlock
-    from prefect_cassandra.ledger.undoing import Content, Reason
+    from prefect_cassandra.ledger.undoing import Reason
     from prefect_cassandra.writes.limits import BatchLimits
     from prefect_cassandra.writes.undo_rows import ColumnTimes, Decision, Stamps
 
@@ -59,13 +64,15 @@ class Used:
     Attributes:
         content: Which content.
         blocks: Its blocks.
-        slots: Stamp of each chunk, with the chunk's number.
+        slots: Stamp of each chunk, with where its image is, if it has one.
+        imaged: Stamps of the chunks that have images.
         kind: What wrote it: LOAD, or the kind of a statement.
     """
 
     content: Content
     blocks: tuple[LoadBlock, ...]
-    slots: dict[int, int]
+    slots: dict[int, Place]
+    imaged: frozenset[int]
     kind: str
 
     @property
@@ -115,10 +122,46 @@ def undo_contents(  # noqa: PLR0913 -- what, why, who, and whether at all
         counts = _Undoing(session, tables[name], used, dry_run=dry_run).run()
         for one in used:
             did = counts[one.content]
-            found.append(UndoReport.of(one.content, one.kind, len(one.slots), did, dry_run=dry_run))
+            found.append(_report(one, did, dry_run=dry_run))
             if not dry_run:
                 _end(session, one, reason, did)
     return found
+
+
+def contents_of_runs(
+    session: Session, runs: Iterable[str], table: str | None = None
+) -> list[Content]:
+    """Return what flow runs wrote and was not swept since.
+
+    Args:
+        session: Logged in as a role that may read the ledger.
+        runs: Identifiers of flow runs.
+        table: `keyspace.table`, as stored, to look at that one alone.
+
+    Raises:
+        ConfigurationError: The ledger knows nothing that one of the runs wrote.
+        NoStampsError: There is no ledger for this role.
+    """
+    found: set[Content] = set()
+    for run in runs:
+        blocks = blocks_of_run(session, run, table)
+        if not blocks:
+            where = f" into {table}" if table else ""
+            raise ConfigurationError(
+                f"The ledger knows nothing that run {run!r} wrote{where}.",
+                hint="Give the whole identifier of a flow run, as its page shows it.",
+            )
+        for block in blocks:
+            asked = block.request
+            found.add(Content(block.table, asked.load_key, asked.generation))
+    undoings = CassandraUndoings(session)
+    swept = {
+        one
+        for one in found
+        for did in (undoings.of_load(one.table, one.key).get(one.generation),)
+        if did is not None and did.reason == "REPLACED" and did.state == "DONE"
+    }
+    return sorted(found - swept)
 
 
 def used_by(session: Session, content: Content) -> Used:
@@ -132,11 +175,16 @@ def used_by(session: Session, content: Content) -> Used:
         for one in store.blocks(content.table, content.key)
         if one.generation == content.generation
     ]
-    slots: dict[int, int] = {}
+    slots: dict[int, Place] = {}
     for block in blocks:
-        slots |= used_slots(store.chunks(content.table, block.start))
+        used = used_slots(store.chunks(content.table, block.start))
+        slots |= {stamp: Place(block.start, number) for stamp, number in used.items()}
+    imaged = frozenset(
+        stamp for stamp, place in slots.items() if has_image(session, content.table, *place)
+    )
     first = block_at(session, content.table, blocks[0].start) if blocks else None
-    return Used(content, tuple(blocks), slots, first.request.kind if first else "LOAD")
+    kind = first.request.kind if first else "LOAD"
+    return Used(content, tuple(blocks), slots, imaged, kind)
 
 
 def undoable_table(session: Session, name: str) -> TableInfo:
@@ -172,6 +220,22 @@ def undoable_table(session: Session, name: str) -> TableInfo:
     return info
 
 
+def _report(used: Used, counts: Counts, *, dry_run: bool) -> UndoReport:
+    content = used.content
+    return UndoReport(
+        content.table,
+        content.key,
+        content.generation,
+        used.kind,
+        len(used.slots),
+        len(used.imaged),
+        counts.rows_removed,
+        counts.cells_cleared,
+        counts.cells_restored,
+        dry_run=dry_run,
+    )
+
+
 def _end(session: Session, used: Used, reason: Reason, counts: Counts) -> None:
     if reason != "REPLACED":
         undone = [replace(one, state="UNDONE") for one in used.blocks]
@@ -202,18 +266,37 @@ class _Undoing:
 
     def run(self) -> dict[Content, Counts]:
         """Carry it out, and return what was done of each content."""
-        requests = self._requests()
-        if self.dry_run:
-            for _ in requests:
-                pass
-        else:
-            Pump(self.session).run(requests)
+        # Rows with images first: what is then left of the other chunks is told by a scan.
+        for requests in (self._imaged(), self._blind()):
+            if self.dry_run:
+                for _ in requests:
+                    pass
+            else:
+                Pump(self.session).run(requests)
         return self.counts
 
-    def _requests(self) -> Iterator[Request]:
-        slots = np.unique(np.concatenate([one.stamps for one in self.used]))
-        if not len(slots):
+    def _imaged(self) -> Iterator[Request]:
+        """Yield what undoes the chunks that have images."""
+        places = {stamp: one.slots[stamp] for one in self.used for stamp in one.imaged}
+        if not places:
             return
+        now = DatabaseTime(self.session)()
+        for stamp, made, whole in plans(ImagedChunks(self.session, self.table, places, now)):
+            content = next(one.content for one in self.used if stamp in one.slots)
+            restored = sum(int(np.count_nonzero(one.restores)) for one in made.columns.values())
+            cleared = sum(int(np.count_nonzero(one.clears)) for one in made.columns.values())
+            removed = int(np.count_nonzero(made.gone))
+            self.counts[content] += Counts(removed, cleared, restored)
+            if not self.dry_run:
+                clustering = self.table.clustering_key if whole else ()
+                yield from restoring(self.session, self.table, clustering, made, self.limits)
+
+    def _blind(self) -> Iterator[Request]:
+        """Yield what undoes the chunks without images: whatever has their stamps."""
+        stamps = [stamp for one in self.used for stamp in one.slots if stamp not in one.imaged]
+        if not stamps:
+            return
+        slots = np.array(sorted(stamps), np.int64)
         regular, static = self._columns("regular"), self._columns("static")
         if not regular and not static:
             raise self._only_keys()

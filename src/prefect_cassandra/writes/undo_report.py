@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from prefect_cassandra.ledger.undoing import Content, Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +32,6 @@ class UndoReport:
     cells_cleared: int = 0
     cells_restored: int = 0
     dry_run: bool = False
-
-    @classmethod
-    def of(
-        cls, content: Content, kind: str, chunks: int, counts: Counts, *, dry_run: bool
-    ) -> UndoReport:
-        """Make the report of a content."""
-        return cls(
-            content.table,
-            content.key,
-            content.generation,
-            kind,
-            chunks,
-            rows_removed=counts.rows_removed,
-            cells_cleared=counts.cells_cleared,
-            cells_restored=counts.cells_restored,
-            dry_run=dry_run,
-        )
 
     @property
     def blind(self) -> bool:
