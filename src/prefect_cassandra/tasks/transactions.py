@@ -13,7 +13,6 @@ from prefect.context import TaskRunContext
 from prefect.transactions import get_transaction
 
 from prefect_cassandra.errors import PrefectCassandraError
-from prefect_cassandra.ledger.undoing import CassandraUndoings
 from prefect_cassandra.tasks.following import run_logger
 
 if TYPE_CHECKING:
@@ -67,6 +66,8 @@ def undo_with_transaction(session: Session, stamped: Stamped | None) -> None:
             )
 
     def keep_load(_transaction: Any) -> None:
+        from prefect_cassandra.ledger.undoing import CassandraUndoings  # noqa: PLC0415 -- the driver
+
         undoings = CassandraUndoings(session)
         for one in _owed(session, key, run):
             undoings.settle(one.content)
@@ -77,6 +78,8 @@ def undo_with_transaction(session: Session, stamped: Stamped | None) -> None:
 
 def _owed(session: Session, key: str, run: str) -> list[Owed]:
     """Return what is noted of a load; nothing once it was undone or committed."""
+    from prefect_cassandra.ledger.undoing import CassandraUndoings  # noqa: PLC0415 -- the driver
+
     return [
         one
         for one in CassandraUndoings(session).owed()
