@@ -266,7 +266,8 @@ def _keyed(content: bytes) -> Keyed | None:
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+    found = column.combine_chunks()
+    return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found
 
 
 def _rows(session: Session, cql: str, table: str, start: int, number: int) -> list[dict[str, Any]]:

@@ -286,7 +286,7 @@ class _Undoing:
             restored = sum(int(np.count_nonzero(one.restores)) for one in made.columns.values())
             cleared = sum(int(np.count_nonzero(one.clears)) for one in made.columns.values())
             removed = int(np.count_nonzero(made.gone))
-            self.counts[content] += Counts(removed, cleared, restored)
+            self.counts[content] += Counts(removed, cleared + made.hidden, restored)
             if not self.dry_run:
                 clustering = self.table.clustering_key if whole else ()
                 yield from restoring(self.session, self.table, clustering, made, self.limits)

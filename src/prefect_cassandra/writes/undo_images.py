@@ -77,12 +77,14 @@ class ImagedRows:
         remove: Stamp whose row tombstone removes the row; 0 where it stays.
         columns: What becomes of each column, by name.
         gone: Rows of which nothing is left.
+        hidden: Cells that a row tombstone clears in rows which stay, because of later cells.
     """
 
     keys: Sequence[VariedCells]
     remove: Stamps
     columns: Mapping[str, Restored]
     gone: Mask
+    hidden: int = 0
 
 
 def decide_imaged(
@@ -152,7 +154,9 @@ class ImagedChunks:
             name: self._restored(keyed, stamp, name, np.where(mine & ~one.mixed, one.ours, 0))
             for name, one in times.items()
         }
-        return ImagedRows(keyed.keys, remove, columns, gone)
+        stays = (remove > 0) & ~gone
+        hidden = sum(int(np.count_nonzero(stays & (one.ours > 0))) for one in times.values())
+        return ImagedRows(keyed.keys, remove, columns, gone, hidden)
 
     def statics(self, stamp: int) -> ImagedRows | None:
         """Return what is done to the static cells of a chunk; None when it wrote none."""
