@@ -309,6 +309,16 @@ def test_two_loads_are_undone_at_once(target: Target) -> None:
     assert sum(one.rows_removed for one in done) == 10
 
 
+def test_what_was_undone_does_not_come_back_with_a_later_load(target: Target) -> None:
+    target.load(rows(range(4), v="old", w=1), "first")
+    target.load(rows(range(6), v="wrong"), "second", before_image=True)
+    target.load(rows(range(8), v="third"), "third", before_image=True)
+    target.undo("second")
+    assert values(target.state())[0, 5] == {"v": "third"}
+    target.undo("third")
+    assert values(target.state()) == {(0, key): {"v": "old", "w": 1} for key in range(4)}
+
+
 def test_rows_of_keys_alone_are_known_by_their_images(ground: Ground, target: Target) -> None:
     target.table = f"{ground.keyspace}.keys"
     target.load(rows(range(1000, 1005)), "before")

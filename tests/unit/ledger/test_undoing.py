@@ -161,6 +161,7 @@ DONE = replace(NEWER, state="DONE")
         ("UNDO", [], "dead", Mending.FORGET),
         ("REPLACED", [FIRST, DONE], "alive", Mending.UNDO),
         ("REPLACED", [FIRST, NEWER], "dead", Mending.LEAVE),
+        ("REPLACED", [FIRST], "dead", Mending.FORGET),
         ("ROLLBACK", [FIRST], "dead", Mending.UNDO),
         ("ROLLBACK", [FIRST], "alive", Mending.LEAVE),
         ("ROLLBACK", [FIRST], "completed", Mending.LEAVE),
