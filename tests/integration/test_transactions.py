@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -120,7 +121,7 @@ def test_what_a_dead_run_left_uncommitted_is_undone_by_repair(
     session = shared_session(ground.role("flow"))
     load(session, table, OLD, LoadOptions(stamped=Stamped("first", Provenance(run="first"))))
     run = str(uuid.uuid4())
-    kept = Stamped("load", Provenance(run=run), before_image=True, transactional=True)
+    kept = Stamped("load", Provenance(run=run), keep_images=timedelta(days=1), transactional=True)
     load(session, table, NEW, LoadOptions(stamped=kept))
     # Its process is gone, and with it Prefect's hooks.
     (alive,) = verdicts(session, lambda _: "alive", table)

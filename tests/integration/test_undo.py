@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.writes.undo_report import UndoReport
 
 _TABLES = 20
+DAY = timedelta(days=1)
 _SHAPES = {
     "t": "(p int, k int, v text, w int, tags set<text>, PRIMARY KEY (p, k))",
     "s": "(p int, k int, note text static, v text, PRIMARY KEY (p, k))",
@@ -226,13 +228,16 @@ def test_tables_in_which_undoing_cannot_be_exact_are_refused(
     target.table = f"{ground.keyspace}.keys"
     target.load(rows(range(10)), "load")
     with pytest.raises(CannotUndoError, match="has key columns only"):
-        target.undo("load", dry_run=True)
+        target.undo("load")
+    assert CassandraUndoings(target.session).of_load(target.table, "load") == {}
     ground.superuser.execute(
         f"CREATE TABLE {ground.keyspace}.counts (p int PRIMARY KEY, n counter)"
     )
     target.table = f"{ground.keyspace}.counts"
     with pytest.raises(CannotUndoError, match="the column n of type counter"):
         target.undo(uuid.uuid4().hex)
+    with pytest.raises(CannotUndoError, match="the column n of type counter"):
+        target.load(rows(range(1)), "load", keep_images=DAY)
 
 
 def test_undoing_the_middle_of_three_loads_leaves_what_the_other_two_alone_would(
@@ -243,7 +248,7 @@ def test_undoing_the_middle_of_three_loads_leaves_what_the_other_two_alone_would
     first = rows(range(30), v="a", tags=["x", "y"])
     third = rows(range(50, 70), v="c", tags=["z"])
     target.load(first, "first")
-    target.load(rows(range(20, 60), v="b", w=2, tags=["y"]), "second", before_image=True)
+    target.load(rows(range(20, 60), v="b", w=2, tags=["y"]), "second", keep_images=DAY)
     target.load(third, "third")
     alone.load(first, "first")
     alone.load(third, "third")
@@ -277,7 +282,7 @@ def test_a_ttl_goes_on_where_it_was(target: Target) -> None:
     target.session.execute(f"{insert} USING TTL 1000", [1])
     target.session.execute(insert, [2])
     target.session.execute(f"UPDATE {target.table} USING TTL 500 SET w = 5 WHERE p = 0 AND k = 2")
-    target.load(rows(range(1, 3), v="new", w=2, tags=["y"]), "load", before_image=True)
+    target.load(rows(range(1, 3), v="new", w=2, tags=["y"]), "load", keep_images=DAY)
     (did,) = target.undo("load")
     assert did.cells_restored == 6
     selection = Selection(ttl=["v", "w", "tags"])
@@ -295,15 +300,15 @@ def test_a_key_that_comes_in_two_chunks_gets_back_what_was_before_both(target: T
     target.load(rows(range(1), v="old", w=1), "first")
     # Pieces with other columns are chunks of their own.
     several = [rows(range(1), v="one", w=2), rows(range(1), v="two")]
-    target.load(several, "second", before_image=True)
+    target.load(several, "second", keep_images=DAY)
     target.undo("second")
     assert values(target.state()) == {(0, 0): {"v": "old", "w": 1}}
 
 
 def test_two_loads_are_undone_at_once(target: Target) -> None:
     target.load(rows(range(10), v="old"), "first")
-    target.load(rows(range(5, 15), v="second"), "second", before_image=True)
-    target.load(rows(range(8, 20), v="third", w=3), "third", before_image=True)
+    target.load(rows(range(5, 15), v="second"), "second", keep_images=DAY)
+    target.load(rows(range(8, 20), v="third", w=3), "third", keep_images=DAY)
     done = target.undo("second", "third")
     assert values(target.state()) == {(0, key): {"v": "old"} for key in range(10)}
     assert sum(one.rows_removed for one in done) == 10
@@ -311,8 +316,8 @@ def test_two_loads_are_undone_at_once(target: Target) -> None:
 
 def test_what_was_undone_does_not_come_back_with_a_later_load(target: Target) -> None:
     target.load(rows(range(4), v="old", w=1), "first")
-    target.load(rows(range(6), v="wrong"), "second", before_image=True)
-    target.load(rows(range(8), v="third"), "third", before_image=True)
+    target.load(rows(range(6), v="wrong"), "second", keep_images=DAY)
+    target.load(rows(range(8), v="third"), "third", keep_images=DAY)
     target.undo("second")
     assert values(target.state())[0, 5] == {"v": "third"}
     target.undo("third")
@@ -322,7 +327,7 @@ def test_what_was_undone_does_not_come_back_with_a_later_load(target: Target) ->
 def test_rows_of_keys_alone_are_known_by_their_images(ground: Ground, target: Target) -> None:
     target.table = f"{ground.keyspace}.keys"
     target.load(rows(range(1000, 1005)), "before")
-    target.load(rows(range(1003, 1010)), "with image", before_image=True)
+    target.load(rows(range(1003, 1010)), "with image", keep_images=DAY)
     (did,) = target.undo("with image")
     found = target.session.execute(f"SELECT k FROM {target.table}").rows
     assert sorted(row["k"] for row in found if row["k"] >= 1000) == list(range(1000, 1005))

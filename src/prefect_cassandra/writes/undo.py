@@ -84,6 +84,8 @@ def undo_contents(  # noqa: PLR0913 -- what, why, who, and whether at all
     for content in sorted(set(contents)):
         by_table[content.table].append(content)
     tables = {name: undoable_table(session, name) for name in by_table}
+    for name, wanted in by_table.items():
+        _require_cells(session, tables[name], wanted)
     undoings = CassandraUndoings(session)
     found: list[UndoReport] = []
     for name, wanted in by_table.items():
@@ -134,6 +136,24 @@ def undoable_table(session: Session, name: str) -> TableInfo:
     return info
 
 
+def _require_cells(session: Session, table: TableInfo, contents: Sequence[Content]) -> None:
+    """Refuse a table without a cell that would tell who wrote it, unless images have the keys.
+
+    Raises:
+        CannotUndoError: So it is.
+    """
+    if len(table.columns) > len(table.primary_key):
+        return
+    for content in contents:
+        used = used_by(session, content)
+        if used.imaged != set(used.slots):
+            raise CannotUndoError(
+                f"{content.table} has key columns only, and keys have no write time that tells who "
+                "wrote them",
+                hint="Load such a table with before_image=True, which keeps the keys.",
+            )
+
+
 def _report(used: Used, counts: Counts, *, dry_run: bool) -> UndoReport:
     content = used.content
     return UndoReport(
@@ -146,6 +166,7 @@ def _report(used: Used, counts: Counts, *, dry_run: bool) -> UndoReport:
         counts.rows_removed,
         counts.cells_cleared,
         counts.cells_restored,
+        counts.cells_left,
         dry_run=dry_run,
     )
 
@@ -223,8 +244,6 @@ class _Undoing:
             return
         blind = np.array(sorted(stamps), np.int64)
         regular, static = self._columns("regular"), self._columns("static")
-        if not regular and not static:
-            raise self._only_keys()
         if regular:
             for batch in self._scan(self.table.primary_key, regular):
                 yield from self._rows(batch, regular, blind)
@@ -271,7 +290,11 @@ class _Undoing:
                 int(np.count_nonzero(~made.gone & ~column.mixed & np.isin(column.ours, one.stamps)))
                 for column in columns
             )
-            self.counts[one.content] += Counts(gone, cells)
+            left = sum(
+                int(np.count_nonzero(column.mixed & np.isin(column.ours, one.stamps)))
+                for column in columns
+            )
+            self.counts[one.content] += Counts(gone, cells, cells_left=left)
 
     def _removals(self, batch: pa.RecordBatch, made: Decision) -> Iterator[Request]:
         """Yield row tombstones."""
@@ -340,10 +363,3 @@ class _Undoing:
         ]
         partition = len(self.table.partition_key)
         return Rows([], cells[:partition], cells[partition:])
-
-    def _only_keys(self) -> CannotUndoError:
-        return CannotUndoError(
-            f"{self.table.keyspace}.{self.table.name} has key columns only, and keys have no write "
-            "time that tells who wrote them",
-            hint="Load such a table with before_image=True, which keeps the keys.",
-        )
