@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
+from prefect_cassandra.cli.app import run as command
 from prefect_cassandra.driver.sharing import shared_session
 from prefect_cassandra.errors import CannotUndoError, UndoneError
 from prefect_cassandra.ledger.undoing import CassandraUndoings, Content
@@ -332,3 +334,34 @@ def test_rows_of_keys_alone_are_known_by_their_images(ground: Ground, target: Ta
     found = target.session.execute(f"SELECT k FROM {target.table}").rows
     assert sorted(row["k"] for row in found if row["k"] >= 1000) == list(range(1000, 1005))
     assert did.rows_removed == 5
+
+
+def test_the_commands_undo_and_repair(
+    ground: Ground, target: Target, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (address,) = ground.config.contact_points
+    login = ground.secrets / f"{ground.keyspace}_flow"
+    options = ["--contact-points", address, "--port", str(ground.config.port)]
+    options += ["--login-folder", str(login), "--table", target.table]
+    name = uuid.uuid4().hex
+    target.load(rows(range(5), v="a"), name)
+    assert command(["undo", name, "--dry-run", *options]) == 0
+    assert "Nothing was done yet." in capsys.readouterr().out
+    assert len(target.state()) == 5
+    assert command(["undo", name, "--yes", "--output", "json", *options]) == 0
+    (did,) = json.loads(capsys.readouterr().out)
+    assert (did["rows_removed"], did["imaged_chunks"], did["chunks"]) == (5, 0, 1)
+    assert target.state() == {}
+    assert command(["undo", "nobody", "--yes", *options]) == 2
+    assert "knows nothing that run 'nobody' wrote" in capsys.readouterr().err
+    # An undoing that was begun and not finished.
+    target.load(rows(range(5), v="a"), name)
+    CassandraUndoings(target.session).begin(Content(target.table, name, 2), "UNDO")
+    assert command(["ledger", "repair", "--dry-run", *options]) == 0
+    assert "was begun and not finished" in capsys.readouterr().out
+    assert len(target.state()) == 5
+    assert command(["ledger", "repair", *options]) == 0
+    assert target.state() == {}
+    capsys.readouterr()
+    assert command(["ledger", "repair", *options]) == 0
+    assert "Nothing is unfinished." in capsys.readouterr().out
