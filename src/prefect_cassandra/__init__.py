@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.tasks import aread_changes as aread_changes
     from prefect_cassandra.tasks import aread_table as aread_table
     from prefect_cassandra.tasks import arun_parts as arun_parts
+    from prefect_cassandra.tasks import aundo_run as aundo_run
     from prefect_cassandra.tasks import aunload_in_jobs as aunload_in_jobs
     from prefect_cassandra.tasks import aunload_table as aunload_table
     from prefect_cassandra.tasks import awho_wrote as awho_wrote
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.tasks import read_table as read_table
     from prefect_cassandra.tasks import report_part as report_part
     from prefect_cassandra.tasks import run_parts as run_parts
+    from prefect_cassandra.tasks import undo_run as undo_run
     from prefect_cassandra.tasks import unload_in_jobs as unload_in_jobs
     from prefect_cassandra.tasks import unload_part as unload_part
     from prefect_cassandra.tasks import unload_table as unload_table
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.writes.report import Claim as Claim
     from prefect_cassandra.writes.report import LoadReport as LoadReport
     from prefect_cassandra.writes.report import Reject as Reject
+    from prefect_cassandra.writes.undo_report import UndoReport as UndoReport
 
 _HOMES = {
     "CassandraCluster": "blocks",
@@ -72,6 +75,7 @@ _HOMES = {
     "Claim": "writes.report",
     "Files": "writes.files",
     "LoadReport": "writes.report",
+    "UndoReport": "writes.undo_report",
     "UnloadReport": "reads.report",
     "Reject": "writes.report",
     "RowTrail": "trail.report",
@@ -85,6 +89,7 @@ _HOMES = {
     "aload_table": "tasks",
     "aread_changes": "tasks",
     "aread_table": "tasks",
+    "aundo_run": "tasks",
     "aunload_table": "tasks",
     "awho_wrote": "tasks",
     "awritten_by": "tasks",
@@ -104,6 +109,7 @@ _HOMES = {
     "unload_table": "tasks",
     "report_part": "tasks",
     "run_parts": "tasks",
+    "undo_run": "tasks",
     "unload_in_jobs": "tasks",
     "unload_part": "tasks",
     "who_wrote": "tasks",

@@ -172,7 +172,7 @@ class StampedLoad:
         self._check_end(number, digest)
         step, other = decide(digest, self._found.get(number, ()), self.owner)
         if step is Step.SEND:
-            block = self._block_of(number)
+            block = self.block_of(number)
             record = ChunkRecord(
                 number, digest, self.owner, block.slot(number), first_row, rows, "BEGUN"
             )
@@ -294,7 +294,7 @@ class StampedLoad:
         self._see(self.store.blocks(self.identity.table, self.identity.key))
         return request.id
 
-    def _block_of(self, number: int) -> LoadBlock:
+    def block_of(self, number: int) -> LoadBlock:
         """Return the block with the slot of a chunk, taking another one at the end of the last."""
         while number >= self._chain[-1].next_chunk:
             self.close()

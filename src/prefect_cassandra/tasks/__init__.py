@@ -40,6 +40,7 @@ from prefect_cassandra.tasks.statements import (
     cassandra_query,
 )
 from prefect_cassandra.tasks.trail import awho_wrote, awritten_by, who_wrote, written_by
+from prefect_cassandra.tasks.undoing import aundo_run, undo_run
 
 __all__ = [
     "acassandra_execute",
@@ -52,6 +53,7 @@ __all__ = [
     "aread_changes",
     "aread_table",
     "arun_parts",
+    "aundo_run",
     "aunload_in_jobs",
     "aunload_table",
     "awho_wrote",
@@ -69,6 +71,7 @@ __all__ = [
     "read_table",
     "report_part",
     "run_parts",
+    "undo_run",
     "unload_in_jobs",
     "unload_part",
     "unload_table",

@@ -18,6 +18,7 @@ from prefect_cassandra.settings import DriverSettings, LedgerSettings
 from prefect_cassandra.tasks.following import TAGS, run_logger
 from prefect_cassandra.tasks.load_artifacts import follower, known_rows, table_artifacts
 from prefect_cassandra.tasks.provenance import default_key, provenance
+from prefect_cassandra.tasks.transactions import transaction_around, undo_with_transaction
 from prefect_cassandra.writes.report import LoadReport
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
     key: str | None = None,
     replace: bool = False,
     key_filter: bool = True,
+    before_image: bool = False,
 ) -> LoadReport:
     """Write rows into a table, many at a time, and say what was done.
 
@@ -75,6 +77,9 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
         key_filter: Whether the ledger keeps, for the undo window, a filter of the keys that each
             chunk wrote, 1.25 bytes a row. With it `who` proves that a row is of this load; without
             it, it can only tell that the row has a stamp of this load.
+        before_image: Keep in the ledger, for the undo window, what the rows held before, so that
+            undoing this load brings it back; each row is read before it is written. Inside of a
+            Prefect transaction it is always kept.
 
     Returns:
         Rows and bytes written, rows merged and rejected, requests, repeats and seconds. In a run
@@ -93,9 +98,19 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
 
     _refuse_spent_iterator(data)
     options = _options(mode, consistency, in_flight, on_error, reject_limit)
-    options = _kept(options, table, data, key, replace=replace, key_filter=key_filter)
+    options = _kept(
+        options,
+        table,
+        data,
+        key,
+        replace=replace,
+        key_filter=key_filter,
+        before_image=before_image,
+    )
+    session = cluster.session()
+    undo_with_transaction(session, options.stamped)
     report = load(
-        cluster.session(),
+        session,
         table,
         data,
         options,
@@ -133,15 +148,26 @@ async def aload_table(  # noqa: PLR0913 -- each can be left out but the first tw
     key: str | None = None,
     replace: bool = False,
     key_filter: bool = True,
+    before_image: bool = False,
 ) -> LoadReport:
     """Do what `load_table` does in a thread of its own; cancelling the task stops the load."""
     from prefect_cassandra.writes.loader import aload  # noqa: PLC0415 -- brings pyarrow in
 
     _refuse_spent_iterator(data)
     options = _options(mode, consistency, in_flight, on_error, reject_limit)
-    options = _kept(options, table, data, key, replace=replace, key_filter=key_filter)
+    options = _kept(
+        options,
+        table,
+        data,
+        key,
+        replace=replace,
+        key_filter=key_filter,
+        before_image=before_image,
+    )
+    session = await asyncio.to_thread(cluster.session)
+    undo_with_transaction(session, options.stamped)
     report = await aload(
-        await asyncio.to_thread(cluster.session),
+        session,
         table,
         data,
         options,
@@ -185,6 +211,7 @@ def _kept(  # noqa: PLR0913 -- the parameters of the task that are about the led
     *,
     replace: bool,
     key_filter: bool,
+    before_image: bool,
 ) -> LoadOptions:
     """Say as what the load is kept in the ledger.
 
@@ -196,14 +223,17 @@ def _kept(  # noqa: PLR0913 -- the parameters of the task that are about the led
     name = default_key(table) if key is None else key
     if name is None:
         return options
-    own = key is not None
-    keep = timedelta(days=LedgerSettings().undo_window) if key_filter else None
+    own, transactional = key is not None, transaction_around() is not None
+    keep = timedelta(days=LedgerSettings().undo_window)
     stamped = Stamped(
         name,
         provenance(data),
         replace=replace or not own,
-        optional=not own,
-        keep_filters=keep,
+        # What may have to be undone has to be kept.
+        optional=not own and not before_image and not transactional,
+        keep_images=keep if before_image or transactional else None,
+        transactional=transactional,
+        keep_filters=keep if key_filter else None,
     )
     return dataclasses.replace(options, stamped=stamped)
 

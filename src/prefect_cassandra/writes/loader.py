@@ -144,7 +144,7 @@ def load(  # noqa: PLR0913 -- where, what and how, and two ways to follow it
         try:
             return run.report(_sent(run, pump, data))
         except ContentChangedError as error:
-            stamped = replacing(run.stamped, options.stamped, data, error)
+            stamped = replacing(session, run.stamped, options.stamped, data, error)
             run = _Load(session, run.table, options, stamped=stamped)
             tell = _throttled(progress, run, progress_every) if progress is not None else None
         except PrefectCassandraError as error:

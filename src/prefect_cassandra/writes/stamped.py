@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence, Sized
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +27,7 @@ from prefect_cassandra.ledger.keys import KeyFilter, filter_request, hash_rows, 
 from prefect_cassandra.ledger.loads import LoadIdentity
 from prefect_cassandra.ledger.opening import open_load
 from prefect_cassandra.ledger.undoing import CassandraUndoings
+from prefect_cassandra.writes.before_images import ImageTaker
 from prefect_cassandra.writes.sources import (
     CHUNK_ROWS,
     Chunk,
@@ -34,7 +35,7 @@ from prefect_cassandra.writes.sources import (
     Part,
     read_only_once,
 )
-from prefect_cassandra.writes.undo import undo_contents
+from prefect_cassandra.writes.undo import undo_contents, undoable_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -68,6 +69,10 @@ class Stamped:
         replace: Whether other content than before is written whole, instead of refused.
         optional: Whether a cluster without a ledger is loaded all the same, without stamps.
         keep_filters: How long the filters of the chunks' keys are kept; None makes none.
+        keep_images: How long it is kept what the rows held before, so that undoing brings it back;
+            None keeps nothing.
+        transactional: Whether it is to be undone unless its transaction commits, which the ledger
+            notes before anything is written.
     """
 
     key: str
@@ -75,6 +80,8 @@ class Stamped:
     replace: bool = False
     optional: bool = False
     keep_filters: timedelta | None = None
+    keep_images: timedelta | None = None
+    transactional: bool = False
 
 
 @dataclass(slots=True)
@@ -85,6 +92,7 @@ class StampedChunks:
         load: The attempt, as the ledger has it.
         skipped_rows: Rows of chunks that were done already.
         latest: The highest stamp of a chunk so far, done already or not.
+        images: What keeps what the rows held before; None when that is not wanted.
         swept_rows: Rows of replaced content that were removed.
         unswept: Why rows of replaced content stay.
     """
@@ -92,6 +100,7 @@ class StampedChunks:
     load: StampedLoad
     skipped_rows: int = 0
     latest: int = 0
+    images: ImageTaker | None = None
     swept_rows: int = 0
     unswept: str = ""
     _number: int = -1
@@ -156,6 +165,9 @@ class StampedChunks:
             self.skipped_rows += len(columns[0])
         else:
             self.latest = stamp
+            if self.images is not None:
+                block = self.load.block_of(self._number)
+                self.images.keep(block.start, self._number, stamp, columns, plan)
         return stamp
 
     def key_filter(
@@ -262,6 +274,7 @@ def open_stamped(
 
     Raises:
         LedgerError: It cannot be kept, and is not optional; nothing was written.
+        CannotUndoError: It may have to be undone, which is not possible there; nothing was written.
     """
     if wanted is None:
         return None
@@ -270,12 +283,25 @@ def open_stamped(
         _require_repeatable(table)
         if wanted.keep_filters is not None:
             require_filters(session)
+        if wanted.keep_images is not None or wanted.transactional:
+            undoable_table(session, identity.table)
         load = open_load(session, identity, chunk_rows=CHUNK_ROWS, total_rows=_rows_known(data))
     except NoStampsError:
         if wanted.optional:
             return None
         raise
-    return StampedChunks(load)
+    if wanted.transactional:
+        _owe(session, load)
+    images = None
+    if wanted.keep_images is not None:
+        images = ImageTaker(session, table, load.owner, wanted.keep_images)
+    return StampedChunks(load, images=images)
+
+
+def _owe(session: Session, load: StampedLoad) -> None:
+    """Note that a load is to be undone, unless another transaction has brought it to its end."""
+    if load.blocks[0].state != "DONE":
+        CassandraUndoings(session).owe(load.content, "ROLLBACK", load.identity.provenance.run)
 
 
 def _require_repeatable(table: TableInfo) -> None:
@@ -294,7 +320,11 @@ def _require_repeatable(table: TableInfo) -> None:
 
 
 def replacing(
-    stamped: StampedChunks | None, wanted: Stamped | None, data: object, error: ContentChangedError
+    session: Session,
+    stamped: StampedChunks | None,
+    wanted: Stamped | None,
+    data: object,
+    error: ContentChangedError,
 ) -> StampedChunks:
     """Take a new block for content that has changed, to send all of it from the beginning.
 
@@ -309,7 +339,12 @@ def replacing(
             "cannot be sent from its beginning",
             hint="Give a function that returns a new iterator, or a table.",
         ) from error
-    return StampedChunks(stamped.load.replaced())
+    load, images = stamped.load.replaced(), stamped.images
+    if wanted.transactional:
+        _owe(session, load)
+    if images is not None:
+        images = replace(images, owner=load.owner, missing=0)
+    return StampedChunks(load, images=images)
 
 
 def _rows_known(data: object) -> int | None:

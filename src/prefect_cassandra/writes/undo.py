@@ -18,19 +18,22 @@ from prefect_cassandra.driver.identifiers import dotted, quote
 from prefect_cassandra.driver.pump import Pump
 from prefect_cassandra.errors import CannotUndoError
 from prefect_cassandra.ledger.load_store import CassandraLoads
-from prefect_cassandra.ledger.lookup import block_at
+from prefect_cassandra.ledger.store import DatabaseTime
 from prefect_cassandra.ledger.undoing import (
     CassandraUndoings,
+    Content,
     Counts,
     tombstone_of,
-    used_slots,
 )
 from prefect_cassandra.reads.query import Selection
 from prefect_cassandra.reads.scan import Scan, ScanOptions
 from prefect_cassandra.writes.limits import server_limits
+from prefect_cassandra.writes.restoring import restoring
 from prefect_cassandra.writes.sending import Rows, row_requests
+from prefect_cassandra.writes.undo_images import ImagedChunks, plans
+from prefect_cassandra.writes.undo_lookup import UndoneBefore, Used, used_by
 from prefect_cassandra.writes.undo_report import UndoReport
-from prefect_cassandra.writes.undo_rows import decide, decide_static, times_of
+from prefect_cassandra.writes.undo_rows import decide, decide_static, only, times_of
 from prefect_cassandra.writes.wire import encode
 
 if TYPE_CHECKING:
@@ -43,35 +46,12 @@ if TYPE_CHECKING:
     from prefect_cassandra.driver.request import Request
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.driver.tables import TableInfo
-    from prefect_cassandra.ledger.chunks import LoadBlock
-    from prefect_cassandra.ledger.undoing import Content, Reason
+    from prefect_cassandra.ledger.undoing import Reason
     from prefect_cassandra.writes.limits import BatchLimits
     from prefect_cassandra.writes.undo_rows import ColumnTimes, Decision, Stamps
 
 _VIEWS = """SELECT view_name, base_table_name FROM system_schema.views WHERE keyspace_name = ?"""
 _UPDATE = "UPDATE"
-
-
-@dataclass(frozen=True, slots=True)
-class Used:
-    """A content and the stamps that it used.
-
-    Attributes:
-        content: Which content.
-        blocks: Its blocks.
-        slots: Stamp of each chunk, with the chunk's number.
-        kind: What wrote it: LOAD, or the kind of a statement.
-    """
-
-    content: Content
-    blocks: tuple[LoadBlock, ...]
-    slots: dict[int, int]
-    kind: str
-
-    @property
-    def stamps(self) -> Stamps:
-        """The stamps, in order."""
-        return np.array(sorted(self.slots), np.int64)
 
 
 def undo_contents(  # noqa: PLR0913 -- what, why, who, and whether at all
@@ -104,6 +84,8 @@ def undo_contents(  # noqa: PLR0913 -- what, why, who, and whether at all
     for content in sorted(set(contents)):
         by_table[content.table].append(content)
     tables = {name: undoable_table(session, name) for name in by_table}
+    for name, wanted in by_table.items():
+        _require_cells(session, tables[name], wanted)
     undoings = CassandraUndoings(session)
     found: list[UndoReport] = []
     for name, wanted in by_table.items():
@@ -115,28 +97,10 @@ def undo_contents(  # noqa: PLR0913 -- what, why, who, and whether at all
         counts = _Undoing(session, tables[name], used, dry_run=dry_run).run()
         for one in used:
             did = counts[one.content]
-            found.append(UndoReport.of(one.content, one.kind, len(one.slots), did, dry_run=dry_run))
+            found.append(_report(one, did, dry_run=dry_run))
             if not dry_run:
                 _end(session, one, reason, did)
     return found
-
-
-def used_by(session: Session, content: Content) -> Used:
-    """Look up which stamps a content used.
-
-    Raises what `Session.execute` does, and NoStampsError when there is no ledger.
-    """
-    store = CassandraLoads(session)
-    blocks = [
-        one
-        for one in store.blocks(content.table, content.key)
-        if one.generation == content.generation
-    ]
-    slots: dict[int, int] = {}
-    for block in blocks:
-        slots |= used_slots(store.chunks(content.table, block.start))
-    first = block_at(session, content.table, blocks[0].start) if blocks else None
-    return Used(content, tuple(blocks), slots, first.request.kind if first else "LOAD")
 
 
 def undoable_table(session: Session, name: str) -> TableInfo:
@@ -172,6 +136,41 @@ def undoable_table(session: Session, name: str) -> TableInfo:
     return info
 
 
+def _require_cells(session: Session, table: TableInfo, contents: Sequence[Content]) -> None:
+    """Refuse a table without a cell that would tell who wrote it, unless images have the keys.
+
+    Raises:
+        CannotUndoError: So it is.
+    """
+    if len(table.columns) > len(table.primary_key):
+        return
+    for content in contents:
+        used = used_by(session, content)
+        if used.imaged != set(used.slots):
+            raise CannotUndoError(
+                f"{content.table} has key columns only, and keys have no write time that tells who "
+                "wrote them",
+                hint="Load such a table with before_image=True, which keeps the keys.",
+            )
+
+
+def _report(used: Used, counts: Counts, *, dry_run: bool) -> UndoReport:
+    content = used.content
+    return UndoReport(
+        content.table,
+        content.key,
+        content.generation,
+        used.kind,
+        len(used.slots),
+        len(used.imaged),
+        counts.rows_removed,
+        counts.cells_cleared,
+        counts.cells_restored,
+        counts.cells_left,
+        dry_run=dry_run,
+    )
+
+
 def _end(session: Session, used: Used, reason: Reason, counts: Counts) -> None:
     if reason != "REPLACED":
         undone = [replace(one, state="UNDONE") for one in used.blocks]
@@ -202,27 +201,55 @@ class _Undoing:
 
     def run(self) -> dict[Content, Counts]:
         """Carry it out, and return what was done of each content."""
-        requests = self._requests()
-        if self.dry_run:
-            for _ in requests:
-                pass
-        else:
-            Pump(self.session).run(requests)
+        # Rows with images first: what is then left of the other chunks is told by a scan.
+        for requests in (self._imaged(), self._blind()):
+            if self.dry_run:
+                for _ in requests:
+                    pass
+            else:
+                Pump(self.session).run(requests)
         return self.counts
 
-    def _requests(self) -> Iterator[Request]:
-        slots = np.unique(np.concatenate([one.stamps for one in self.used]))
-        if not len(slots):
+    def _imaged(self) -> Iterator[Request]:
+        """Yield what undoes the chunks that have images."""
+        places = {stamp: one.slots[stamp] for one in self.used for stamp in one.imaged}
+        if not places:
             return
+        blind = {stamp for one in self.used for stamp in one.slots} - set(places)
+        now = DatabaseTime(self.session)()
+        name = f"{self.table.keyspace}.{self.table.name}"
+        chunks = ImagedChunks(
+            self.session,
+            self.table,
+            sorted(places),
+            places,
+            blind,
+            now,
+            UndoneBefore(self.session, name),
+        )
+        for stamp, made, whole in plans(chunks):
+            content = next(one.content for one in self.used if stamp in one.slots)
+            restored = sum(int(np.count_nonzero(one.restores)) for one in made.columns.values())
+            cleared = sum(int(np.count_nonzero(one.clears)) for one in made.columns.values())
+            removed = int(np.count_nonzero(made.gone))
+            self.counts[content] += Counts(removed, cleared + made.hidden, restored)
+            if not self.dry_run:
+                clustering = self.table.clustering_key if whole else ()
+                yield from restoring(self.session, self.table, clustering, made, self.limits)
+
+    def _blind(self) -> Iterator[Request]:
+        """Yield what undoes the chunks without images: whatever has their stamps."""
+        stamps = [stamp for one in self.used for stamp in one.slots if stamp not in one.imaged]
+        if not stamps:
+            return
+        blind = np.array(sorted(stamps), np.int64)
         regular, static = self._columns("regular"), self._columns("static")
-        if not regular and not static:
-            raise self._only_keys()
         if regular:
             for batch in self._scan(self.table.primary_key, regular):
-                yield from self._rows(batch, regular, slots)
+                yield from self._rows(batch, regular, blind)
         if static:
             for batch in self._scan(self.table.partition_key, static, per_partition_limit=1):
-                yield from self._statics(batch, static, slots)
+                yield from self._statics(batch, static, blind)
 
     def _columns(self, kind: str) -> list[str]:
         return [column.name for column in self.table.columns if column.kind == kind]
@@ -236,9 +263,11 @@ class _Undoing:
         yield from Scan(self.session, self.name, ScanOptions(selection))
 
     def _rows(
-        self, batch: pa.RecordBatch, names: Sequence[str], slots: Stamps
+        self, batch: pa.RecordBatch, names: Sequence[str], blind: Stamps
     ) -> Iterator[Request]:
-        columns = [times_of(batch[f"writetime({name})"], slots) for name in names]
+        # Rows that a chunk with an image wrote last were seen to by that.
+        every = np.unique(np.concatenate([one.stamps for one in self.used]))
+        columns = only([times_of(batch[f"writetime({name})"], every) for name in names], blind)
         unmarked = [one.stamps for one in self.used if one.kind == _UPDATE]
         made = decide(columns, np.concatenate(unmarked) if unmarked else np.empty(0, np.int64))
         self._count(columns, made)
@@ -246,9 +275,9 @@ class _Undoing:
         yield from self._clearings(batch, names, made, self.table.clustering_key)
 
     def _statics(
-        self, batch: pa.RecordBatch, names: Sequence[str], slots: Stamps
+        self, batch: pa.RecordBatch, names: Sequence[str], blind: Stamps
     ) -> Iterator[Request]:
-        columns = [times_of(batch[f"writetime({name})"], slots) for name in names]
+        columns = [times_of(batch[f"writetime({name})"], blind) for name in names]
         made = decide_static(columns)
         self._count(columns, made)
         yield from self._clearings(batch, names, made, ())
@@ -261,7 +290,11 @@ class _Undoing:
                 int(np.count_nonzero(~made.gone & ~column.mixed & np.isin(column.ours, one.stamps)))
                 for column in columns
             )
-            self.counts[one.content] += Counts(gone, cells)
+            left = sum(
+                int(np.count_nonzero(column.mixed & np.isin(column.ours, one.stamps)))
+                for column in columns
+            )
+            self.counts[one.content] += Counts(gone, cells, cells_left=left)
 
     def _removals(self, batch: pa.RecordBatch, made: Decision) -> Iterator[Request]:
         """Yield row tombstones."""
@@ -330,10 +363,3 @@ class _Undoing:
         ]
         partition = len(self.table.partition_key)
         return Rows([], cells[:partition], cells[partition:])
-
-    def _only_keys(self) -> CannotUndoError:
-        return CannotUndoError(
-            f"{self.table.keyspace}.{self.table.name} has key columns only, and keys have no write "
-            "time that tells who wrote them",
-            hint="Load such a table with before_image=True, which keeps the keys.",
-        )

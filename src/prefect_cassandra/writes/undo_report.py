@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from prefect_cassandra.ledger.undoing import Content, Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +19,8 @@ class UndoReport:
         rows_removed: Rows that are gone: nothing of anybody else was in them.
         cells_cleared: Cells that hold nothing now, in rows that stay.
         cells_restored: Cells that hold again what they held before.
+        cells_left: Collections that keep elements of the load, because older ones of others are
+            beside them.
         dry_run: Whether nothing was done, and this only says what would be.
     """
 
@@ -35,24 +33,8 @@ class UndoReport:
     rows_removed: int = 0
     cells_cleared: int = 0
     cells_restored: int = 0
+    cells_left: int = 0
     dry_run: bool = False
-
-    @classmethod
-    def of(
-        cls, content: Content, kind: str, chunks: int, counts: Counts, *, dry_run: bool
-    ) -> UndoReport:
-        """Make the report of a content."""
-        return cls(
-            content.table,
-            content.key,
-            content.generation,
-            kind,
-            chunks,
-            rows_removed=counts.rows_removed,
-            cells_cleared=counts.cells_cleared,
-            cells_restored=counts.cells_restored,
-            dry_run=dry_run,
-        )
 
     @property
     def blind(self) -> bool:
