@@ -86,6 +86,10 @@ bench-unload: setup ## rows out of a real node: cqlsh COPY, DSBulk, the driver a
 bench-logs: setup ## run logs into Prefect's own server and into ours, in turns
 	@$(BENCH) bench.logs $(ARGS)
 
+.PHONY: bench-ledger
+bench-ledger: setup ## what the ledger costs a load, with and without filters of its keys
+	@$(BENCH) bench.ledger $(ARGS)
+
 .PHONY: kind-down
 kind-down: setup ## delete the kind cluster with everything in it
 	@$(RUN)/prefect-cassandra kind down

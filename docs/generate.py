@@ -13,6 +13,7 @@ from prefect_cassandra import errors
 from prefect_cassandra.driver.arrow_types import NESTED, SCALARS
 from prefect_cassandra.settings import (
     DriverSettings,
+    LedgerSettings,
     LocalSettings,
     ReconcilerSettings,
     ServerSettings,
@@ -33,7 +34,13 @@ def settings_page() -> str:
         "A setting is looked up in this order: the environment variable, `.env`, `prefect.toml`,",
         "`pyproject.toml`, the active Prefect profile, the default.\n",
     ]
-    for model in (DriverSettings, LocalSettings, ReconcilerSettings, ServerSettings):
+    for model in (
+        DriverSettings,
+        LedgerSettings,
+        LocalSettings,
+        ReconcilerSettings,
+        ServerSettings,
+    ):
         prefix = str(model.model_config["env_prefix"])
         lines += [f"## {model.__name__}\n", f"{(model.__doc__ or '').splitlines()[0]}\n"]
         lines += ["| variable | default | what it is |", "|---|---|---|"]

@@ -29,28 +29,46 @@ if TYPE_CHECKING:
     from prefect_cassandra.blocks import CassandraTls as CassandraTls
     from prefect_cassandra.reads.report import UnloadReport as UnloadReport
     from prefect_cassandra.tasks import acassandra_execute as acassandra_execute
+    from prefect_cassandra.tasks import acassandra_execute_many as acassandra_execute_many
     from prefect_cassandra.tasks import acassandra_query as acassandra_query
+    from prefect_cassandra.tasks import aclaim as aclaim
+    from prefect_cassandra.tasks import acommit_changes as acommit_changes
     from prefect_cassandra.tasks import aload_in_jobs as aload_in_jobs
     from prefect_cassandra.tasks import aload_table as aload_table
+    from prefect_cassandra.tasks import aread_changes as aread_changes
     from prefect_cassandra.tasks import aread_table as aread_table
     from prefect_cassandra.tasks import arun_parts as arun_parts
+    from prefect_cassandra.tasks import aundo_run as aundo_run
     from prefect_cassandra.tasks import aunload_in_jobs as aunload_in_jobs
     from prefect_cassandra.tasks import aunload_table as aunload_table
+    from prefect_cassandra.tasks import awho_wrote as awho_wrote
+    from prefect_cassandra.tasks import awritten_by as awritten_by
     from prefect_cassandra.tasks import cassandra_execute as cassandra_execute
+    from prefect_cassandra.tasks import cassandra_execute_many as cassandra_execute_many
     from prefect_cassandra.tasks import cassandra_query as cassandra_query
+    from prefect_cassandra.tasks import claim as claim
     from prefect_cassandra.tasks import combined as combined
+    from prefect_cassandra.tasks import commit_changes as commit_changes
     from prefect_cassandra.tasks import load_in_jobs as load_in_jobs
     from prefect_cassandra.tasks import load_part as load_part
     from prefect_cassandra.tasks import load_table as load_table
+    from prefect_cassandra.tasks import read_changes as read_changes
     from prefect_cassandra.tasks import read_table as read_table
     from prefect_cassandra.tasks import report_part as report_part
     from prefect_cassandra.tasks import run_parts as run_parts
+    from prefect_cassandra.tasks import undo_run as undo_run
     from prefect_cassandra.tasks import unload_in_jobs as unload_in_jobs
     from prefect_cassandra.tasks import unload_part as unload_part
     from prefect_cassandra.tasks import unload_table as unload_table
+    from prefect_cassandra.tasks import who_wrote as who_wrote
+    from prefect_cassandra.tasks import written_by as written_by
+    from prefect_cassandra.trail.report import RowTrail as RowTrail
+    from prefect_cassandra.trail.report import Work as Work
     from prefect_cassandra.writes.files import Files as Files
+    from prefect_cassandra.writes.report import Claim as Claim
     from prefect_cassandra.writes.report import LoadReport as LoadReport
     from prefect_cassandra.writes.report import Reject as Reject
+    from prefect_cassandra.writes.undo_report import UndoReport as UndoReport
 
 _HOMES = {
     "CassandraCluster": "blocks",
@@ -58,30 +76,48 @@ _HOMES = {
     "CassandraLockManager": "blocks",
     "CassandraResultStorage": "blocks",
     "CassandraTls": "blocks",
+    "Claim": "writes.report",
     "Files": "writes.files",
     "LoadReport": "writes.report",
+    "UndoReport": "writes.undo_report",
     "UnloadReport": "reads.report",
     "Reject": "writes.report",
+    "RowTrail": "trail.report",
+    "Work": "trail.report",
     "acassandra_execute": "tasks",
+    "acassandra_execute_many": "tasks",
     "acassandra_query": "tasks",
+    "aclaim": "tasks",
+    "acommit_changes": "tasks",
     "aload_in_jobs": "tasks",
     "aload_table": "tasks",
+    "aread_changes": "tasks",
     "aread_table": "tasks",
+    "aundo_run": "tasks",
     "aunload_table": "tasks",
+    "awho_wrote": "tasks",
+    "awritten_by": "tasks",
     "arun_parts": "tasks",
     "aunload_in_jobs": "tasks",
     "cassandra_execute": "tasks",
+    "cassandra_execute_many": "tasks",
     "cassandra_query": "tasks",
+    "claim": "tasks",
     "combined": "tasks",
+    "commit_changes": "tasks",
     "load_in_jobs": "tasks",
     "load_part": "tasks",
     "load_table": "tasks",
+    "read_changes": "tasks",
     "read_table": "tasks",
     "unload_table": "tasks",
     "report_part": "tasks",
     "run_parts": "tasks",
+    "undo_run": "tasks",
     "unload_in_jobs": "tasks",
     "unload_part": "tasks",
+    "who_wrote": "tasks",
+    "written_by": "tasks",
 }
 
 __all__ = [  # noqa: PLE0604 -- the table above is the one list of what is loaded when used

@@ -17,7 +17,11 @@ PrefectCassandraError
 │   ├── StampClockError           a table's stamp clock is far ahead of the time
 │   ├── ContentChangedError       a load was run before with other content
 │   ├── SupersededError           newer content of the same load was taken up elsewhere
-│   └── NoStampsError             the cluster keeps no write stamps, or not for this role
+│   ├── NoStampsError             the cluster keeps no write stamps, or not for this role
+│   ├── UndoneError               the load was undone while this attempt was under way
+│   ├── CannotUndoError           what a run wrote cannot be told from what others wrote
+│   ├── NotRepeatableError        a statement would not leave the same cells when sent again
+│   └── ClaimedTableError         stamped writes and claims would meet in one table
 ├── VersionError              a deployment has no such version, or it cannot be put in use again
 ├── StateError                results or locks are not kept here, or cannot be used
 │   ├── ResultMissingError        no result is kept under this key
@@ -203,6 +207,41 @@ class NoStampsError(LedgerError):
 
     code = "PC454"
     exit_code = 2
+
+
+class UndoneError(LedgerError):
+    """The load was undone while this attempt was under way, so it stopped."""
+
+    code = "PC455"
+    exit_code = 1
+    default_hint = (
+        "Nothing of this attempt stays. Run the load again to write its rows anew, at new stamps."
+    )
+
+
+class CannotUndoError(LedgerError):
+    """What a run wrote cannot be undone in this table; nothing was done."""
+
+    code = "PC456"
+    exit_code = 2
+
+
+class NotRepeatableError(LedgerError):
+    """A statement would not leave the same cells when sent again; it was not sent."""
+
+    code = "PC457"
+    exit_code = 2
+
+
+class ClaimedTableError(LedgerError):
+    """Stamped writes and claims would meet in one table; nothing was written."""
+
+    code = "PC458"
+    exit_code = 2
+    default_hint = (
+        'A conditional write can answer "applied" and still lose to a stamp. Keep what is claimed '
+        "in a table of its own."
+    )
 
 
 class VersionError(PrefectCassandraError):

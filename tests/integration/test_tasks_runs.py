@@ -24,7 +24,9 @@ from prefect_cassandra import (
     acassandra_query,
     aload_table,
     cassandra_execute,
+    cassandra_execute_many,
     cassandra_query,
+    claim,
     load_table,
     unload_table,
 )
@@ -71,7 +73,8 @@ def test_a_flow_loads_queries_and_executes(
         arrow = cassandra_query(cluster, query, ["none"], as_table=True)
         insert = f"INSERT INTO {table} (p, n) VALUES (:p, :n)"
         done = cassandra_execute(cluster, insert, {"p": "b", "n": 1})
-        applied = cassandra_execute(cluster, f"{insert} IF NOT EXISTS", {"p": "b", "n": 1})
+        condition = f"{insert} IF NOT EXISTS"
+        applied = cassandra_execute(cluster, condition, {"p": "b", "n": 1}, stamped=False)
         return report, rows, arrow, done, applied
 
     with caplog.at_level(logging.INFO, "prefect.task_runs"):
@@ -99,7 +102,7 @@ async def test_an_asynchronous_flow_loads_queries_and_executes(
         rows = await acassandra_query(cluster, query, fetch_size=1)
         arrow = await acassandra_query(cluster, query, as_table=True, fetch_size=1)
         insert = f"INSERT INTO {table} (p, n) VALUES ('b', 1) IF NOT EXISTS"
-        return report, rows, arrow, await acassandra_execute(cluster, insert)
+        return report, rows, arrow, await acassandra_execute(cluster, insert, stamped=False)
 
     report, rows, arrow, applied = await work()
     assert report.rows == 2
@@ -210,7 +213,7 @@ def kept(node: RunningNode, tmp_path: Path) -> tuple[CassandraCluster, str]:
     config = node.config()
     with closing(Session(config)) as superuser:
         ground = Ground.make(config, superuser, tmp_path)
-        ground.write("0001_tables", "t")
+        ground.write("0001_tables", "t", "t_claimed")
         apply(ground.config, ground.installation)
     return cluster_block(ground.role("flow")), f"{ground.keyspace}.t"
 
@@ -283,6 +286,49 @@ def test_a_flow_that_runs_again_with_other_rows_writes_them_whole(
     work()
     assert cluster.fetch_all(f"SELECT v FROM {table}") == [("y",), ("y",)]
     assert sorted(block["state"] for block in _blocks(cluster, table)) == ["DONE", "REPLACED"]
+
+
+def test_a_flow_that_runs_again_repeats_no_statement(kept: tuple[CassandraCluster, str]) -> None:
+    cluster, table = kept
+    insert = f"INSERT INTO {table} (k, v) VALUES (?, ?)"
+    counts: list[int] = []
+    claims: list[bool] = []
+
+    @flow(retries=1)
+    def work() -> str:
+        # The second attempt comes to the statements in another order.
+        for key in (1, 2, 2) if not counts else (2, 1, 2):
+            cassandra_execute(cluster, insert, [key, f"v{key}"])
+        counts.append(cassandra_execute_many(cluster, insert, [[3, "a"], [4, "b"], [3, "c"]]))
+        if len(counts) == 1:
+            cluster.execute(f"UPDATE {table} SET v = 'later' WHERE k = 1")
+            raise RuntimeError("after the statements")
+        return str(runtime.flow_run.id)
+
+    @task
+    def several() -> None:
+        for value in ("one", "two", "one"):
+            cassandra_execute.fn(cluster, insert, [5, value])
+
+    @flow
+    def claiming() -> None:
+        several()
+        rows = f"{table}_claimed"
+        claims.extend(claim(cluster, rows, {"k": 1}, {"v": who}).won for who in "aba")
+
+    run = work()
+    assert counts == [3, 0]
+    found = dict(cluster.fetch_all(f"SELECT k, v FROM {table}"))
+    assert found == {1: "later", 2: "v2", 3: "c", 4: "b"}
+    blocks = _blocks(cluster, table)
+    assert {(block["run"], block["kind"], block["state"]) for block in blocks} == {
+        (run, "INSERT", "DONE")
+    }
+    assert sorted(block["load_key"][-2:] for block in blocks) == ["/0", "/0", "/0", "/1"]
+    assert {block["source"] for block in blocks} == {insert}
+    claiming()
+    assert claims == [True, False, True]
+    assert cluster.fetch_all(f"SELECT v FROM {table} WHERE k = 5") == [("one",)]
 
 
 def test_a_load_with_a_key_is_done_once_across_runs(kept: tuple[CassandraCluster, str]) -> None:

@@ -22,9 +22,15 @@ if TYPE_CHECKING:
 PAIRS = [
     (tasks.cassandra_query, tasks.acassandra_query),
     (tasks.cassandra_execute, tasks.acassandra_execute),
+    (tasks.cassandra_execute_many, tasks.acassandra_execute_many),
+    (tasks.claim, tasks.aclaim),
     (tasks.load_table, tasks.aload_table),
     (tasks.read_table, tasks.aread_table),
     (tasks.unload_table, tasks.aunload_table),
+    (tasks.read_changes, tasks.aread_changes),
+    (tasks.commit_changes, tasks.acommit_changes),
+    (tasks.who_wrote, tasks.awho_wrote),
+    (tasks.written_by, tasks.awritten_by),
 ]
 
 

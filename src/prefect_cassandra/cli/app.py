@@ -79,6 +79,16 @@ app.command(
     help="What flow runs wrote into their logs.",
 )
 app.command(
+    "prefect_cassandra.cli.who:app",
+    name="who",
+    help="Who wrote a row; or what a run wrote, or the runs of a person.",
+)
+app.command(
+    "prefect_cassandra.cli.undo:app",
+    name="undo",
+    help="Take back what flow runs wrote; what came later stays.",
+)
+app.command(
     "prefect_cassandra.cli.demo:app",
     name="demo",
     help="Send 336,776 real flights through Prefect into Cassandra and count them.",

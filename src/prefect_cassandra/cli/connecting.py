@@ -64,6 +64,16 @@ class Nodes:
             tls=tls if self.tls or self.ca_file else None,
         )
 
+    def ledger_config(self) -> ClusterConfig:
+        """Build the connection for the ledger; on the stack of this machine as superuser.
+
+        Raises:
+            DataFolderError: No nodes are named, and no stack runs on this machine.
+        """
+        if self.contact_points:
+            return self.config(self.login_folder)
+        return self.local_config()
+
     def local_config(self, role: str = "superuser") -> ClusterConfig:
         """Return the connection to the stack that runs on this machine.
 
@@ -112,14 +122,30 @@ class Database(Nodes):
         from prefect_cassandra.driver.sharing import shared_session
 
         if self.block is not None:
-            if self.contact_points:
-                raise ConfigurationError(
-                    "--block and --contact-points name two databases.", hint="Leave one out."
-                )
-            return _of_block(self.block)
+            return self._of_block(self.block)
         if self.contact_points:
             return shared_session(self.config(self.login_folder)), None
         return shared_session(self._local(table, writes=writes)), None
+
+    def ledger_session(self) -> Session:
+        """Return a session for the ledger alone; on the local stack as superuser.
+
+        Raises:
+            ConfigurationError: Two places are named.
+            DataFolderError: None is named, and no stack runs on this machine.
+        """
+        from prefect_cassandra.driver.sharing import shared_session
+
+        if self.block is not None:
+            return self._of_block(self.block)[0]
+        return shared_session(self.ledger_config())
+
+    def _of_block(self, name: str) -> tuple[Session, str | None]:
+        if self.contact_points:
+            raise ConfigurationError(
+                "--block and --contact-points name two databases.", hint="Leave one out."
+            )
+        return _of_block(name)
 
     def _local(self, table: str, *, writes: bool) -> ClusterConfig:
         from prefect_cassandra.driver.identifiers import qualified

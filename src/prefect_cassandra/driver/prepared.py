@@ -75,6 +75,10 @@ class Prepared:
             checked.append(check(value, place))
         return checked
 
+    def encode(self, values: Sequence[Any]) -> list[Any]:
+        """Return values that `check` returned as bytes; None and `UNSET` stay what they are."""
+        return self._serialize(values, self.statement.protocol_version)
+
     def bind(self, values: Sequence[Any]) -> Any:
         """Return the driver's bound statement for values that `check` returned."""
         return BoundStatement(self.statement).bind(values)

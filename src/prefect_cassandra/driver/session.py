@@ -39,6 +39,8 @@ class Options(TypedDict, total=False):
             not said, and then only what is surely safe is repeated.
         timeout: Seconds to wait for each try.
         fetch_size: Rows per page.
+        serial_consistency: `SERIAL` or `LOCAL_SERIAL` for this statement's condition instead of the
+            session's.
         timestamp: Write timestamp in microseconds since 1970; now when not given. The server
             ignores it where the statement says USING TIMESTAMP.
     """
@@ -47,6 +49,7 @@ class Options(TypedDict, total=False):
     idempotent: bool | None
     timeout: float | None
     fetch_size: int | None
+    serial_consistency: str | None
     timestamp: int | None
 
 
@@ -253,6 +256,7 @@ class Session(MendingConnection):
         timeout: float | None = None,
         timestamp: int | None = None,
         fetch_size: int | None = None,
+        serial_consistency: str | None = None,
     ) -> Request:
         """Return a request for one of the driver's statements; for use in this room only.
 
@@ -263,6 +267,9 @@ class Session(MendingConnection):
             idempotent = prepared.idempotent if prepared is not None else looks_idempotent(cql)
         if consistency is not None:
             statement.consistency_level = ConsistencyLevel.name_to_value[check_level(consistency)]
+        if serial_consistency is not None:
+            level = check_level(serial_consistency, serial=True)
+            statement.serial_consistency_level = ConsistencyLevel.name_to_value[level]
         if fetch_size is not None:
             statement.fetch_size = fetch_size
         if kind is Kind.WRITE:

@@ -11,6 +11,8 @@ from prefect_cassandra.ledger.load_store import CassandraLoads
 from prefect_cassandra.ledger.loads import StampedLoad
 from prefect_cassandra.ledger.stamps import StampClock
 from prefect_cassandra.ledger.store import CassandraClocks
+from prefect_cassandra.schema.model import LEDGER
+from prefect_cassandra.schema.tables import REMOVED_KEYS
 
 if TYPE_CHECKING:
     from prefect_cassandra.driver.session import Session
@@ -34,6 +36,15 @@ def clock_of(session: Session, table: str) -> StampClock:
             store = known.store if known is not None else CassandraClocks(session)
             clocks[table] = StampClock(store, table)
         return clocks[table]
+
+
+def keeps_stamps(session: Session) -> bool:
+    """Whether the cluster has a ledger for statements; a role may still not be allowed to use it.
+
+    Args:
+        session: Of any role; nothing is asked of the database beyond what its schema tells.
+    """
+    return session.link().table(LEDGER, REMOVED_KEYS) is not None
 
 
 def open_load(

@@ -13,7 +13,7 @@ from prefect_cassandra.errors import PermissionDeniedError, StatementError
 from prefect_cassandra.ledger.blocks import SECOND, from_json, hour_of
 from prefect_cassandra.ledger.store import QUORUM, DatabaseTime, ledger_access
 from prefect_cassandra.schema.model import LEDGER
-from prefect_cassandra.schema.tables import STAMP_TABLES
+from prefect_cassandra.schema.tables import STAMP_TABLES, STATEMENT_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,7 +100,9 @@ def overview(session: Session, *, hours: float, table: str | None = None) -> Ove
     now = DatabaseTime(session)()
     with ledger_access():
         clocks = session.execute(_CLOCKS, consistency=QUORUM).rows
-    wanted = [row for row in clocks if table in (None, row["table_name"])]
+    # A table for claims has a row here and no clock.
+    ticking = (row for row in clocks if row["next"] is not None)
+    wanted = [row for row in ticking if table in (None, row["table_name"])]
     wanted.sort(key=lambda row: str(row["table_name"]))
     return Overview(tuple(_table(session, row, now, hours) for row in wanted), _disk(session))
 
@@ -108,7 +110,7 @@ def overview(session: Session, *, hours: float, table: str | None = None) -> Ove
 def _table(session: Session, clock: dict[str, Any], now: int, hours: float) -> TableLedger:
     name, newest = clock["table_name"], from_json(clock["table_name"], clock["newest"])
     since = newest[-1].start - round(hours * 3600 * SECOND)
-    rows = _blocks(session, name, newest, since)
+    rows = recorded_blocks(session, name, newest, since)
     found = [row for row in rows if row["start"] >= since]
     done = [row for row in found if row["state"] == "DONE"]
     return TableLedger(
@@ -122,10 +124,17 @@ def _table(session: Session, clock: dict[str, Any], now: int, hours: float) -> T
     )
 
 
-def _blocks(
+def recorded_blocks(
     session: Session, table: str, newest: Sequence[Block], since: int
 ) -> Iterator[dict[str, Any]]:
-    """Yield the records of blocks, the newest first, hour by hour."""
+    """Yield the records of blocks, the newest first, hour by hour; some lie before `since`.
+
+    Args:
+        session: Logged in as a role that may read the stamp tables.
+        table: `keyspace.table`.
+        newest: The blocks in the clock's row, which may not be filed yet.
+        since: A stamp; the hour in which it lies is the last one looked at.
+    """
     start: int | None = newest[-1].start
     before = newest[0].previous
     while start is not None and start >= since:
@@ -153,6 +162,5 @@ def _disk(session: Session) -> dict[str, int]:
         rows = session.execute(_SIZES, [LEDGER]).rows
     except (PermissionDeniedError, StatementError):
         return {}
-    return {
-        row["table_name"]: row["mebibytes"] for row in rows if row["table_name"] in STAMP_TABLES
-    }
+    kept = STAMP_TABLES | STATEMENT_TABLES
+    return {row["table_name"]: row["mebibytes"] for row in rows if row["table_name"] in kept}

@@ -184,7 +184,10 @@ class SchemaLock:
         sent = time.monotonic()
         parameters = [self.rules.lease, *self._holder(), self.owner, self.epoch]
         # A lost answer proves nothing about the new TTL, so it does not move the local deadline.
-        if self.session.execute(_RENEW, parameters, idempotent=False).applied:
+        renewed = self.session.execute(
+            _RENEW, parameters, idempotent=False, serial_consistency="SERIAL"
+        )
+        if renewed.applied:
             self._valid_until = sent + self.rules.safe
         else:
             self._lost = True

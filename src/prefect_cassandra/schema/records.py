@@ -97,7 +97,9 @@ def compare_and_set(
     supersedes any round still under way, so what it sees is final.
     """
     try:
-        return bool(session.execute(cql, parameters, idempotent=False).applied)
+        # The reads of these rows are at SERIAL; so are the writes, whatever the session's own are.
+        result = session.execute(cql, parameters, idempotent=False, serial_consistency="SERIAL")
+        return bool(result.applied)
     except OutcomeUnknownError:
         return confirm()
 

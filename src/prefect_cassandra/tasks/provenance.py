@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from prefect.context import FlowRunContext, TaskRunContext
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 
 _counting = threading.Lock()
+_said: OrderedDict[tuple[UUID, int, str], int] = OrderedDict()
+_MOST_SAID = 10_000  # tasks end, and nobody says when
 _SOURCE_LENGTH = 1_000
 
 
@@ -38,6 +41,27 @@ def default_key(table: str) -> str | None:
     if flow is None or flow.flow_run is None or flow.detached:
         return f"task-run/{task.task_run.id}/{table}"
     return f"flow-run/{flow.flow_run.id}/{table}/{_place(flow, task.task_run.id, table)}"
+
+
+def statement_key(name: str) -> str | None:
+    """Return what names a statement in each attempt of a task and each restart of its flow run.
+
+    Like `default_key`. A task of a flow author may also say the same several times by itself, by
+    `cassandra_execute.fn`; each time is counted, from the beginning in each attempt.
+
+    Args:
+        name: Made of the statement's table and content.
+    """
+    key, task = default_key(name), TaskRunContext.get()
+    if key is None or task is None:
+        return None
+    call = (task.task_run.id, task.task_run.run_count, name)
+    with _counting:
+        before = _said.pop(call, 0)
+        _said[call] = before + 1
+        while len(_said) > _MOST_SAID:
+            _said.popitem(last=False)
+    return f"{key}/{before}" if before else key
 
 
 def _place(flow: FlowRunContext, task: UUID, table: str) -> int:

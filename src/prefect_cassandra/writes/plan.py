@@ -57,7 +57,8 @@ def make_plan(part: Part, table: TableInfo) -> Plan:
     if any(column.cql_type == "counter" for column in table.columns):
         raise DataError(
             f"{where} holds counters, which a load cannot set",
-            hint="Counters can only be added to: use `cassandra_execute` with an UPDATE.",
+            hint="Counters can only be added to: use `cassandra_execute` with an UPDATE and "
+            "stamped=False.",
         )
     key = _key_columns(part, table, given)
     for name, kind in part.types.items():

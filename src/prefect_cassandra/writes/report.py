@@ -1,9 +1,9 @@
-"""What a load did, in numbers and in named rows."""
+"""What a load or a claim did, in numbers and in named rows."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ class LoadReport:
         rejected: Rows that were not written.
         rejects: The first of the rejected rows, named; `rejected` counts them all.
         requests: Requests acknowledged; one carries up to 500 rows of a partition, or a few small
-            partitions of the same nodes.
+            partitions of the same nodes, or the filter of a chunk's keys.
         retries: Requests sent again after an error that a repeat can mend.
         seconds: Wall time.
         bytes: Bytes of the encoded rows that were handed over for sending.
@@ -64,6 +64,8 @@ class LoadReport:
         stamped: Whether the load is kept in the ledger, so that it can be taken up again.
         skipped_chunks: Chunks that an earlier attempt at this load had written already.
         skipped_rows: Rows in them.
+        swept_rows: Rows that only the content that this load replaced had; they are gone.
+        unswept: Why such rows stay, where they do; empty otherwise.
     """
 
     table: str
@@ -80,6 +82,8 @@ class LoadReport:
     stamped: bool = False
     skipped_chunks: int = 0
     skipped_rows: int = 0
+    swept_rows: int = 0
+    unswept: str = ""
 
     @property
     def rows_per_second(self) -> float:
@@ -92,6 +96,21 @@ class LoadReport:
         text += f", {self.retries:,} sent again)" if self.retries else ")"
         text += f", {self.merged:,} merged into a later row of the same key" if self.merged else ""
         text += f", {self.rejected:,} rejected" if self.rejected else ""
+        text += f", {self.swept_rows:,} of the replaced content removed" if self.swept_rows else ""
+        text += f", rows of the replaced content stay: {self.unswept}" if self.unswept else ""
         if not self.skipped_chunks:
             return text
         return f"{text}, {self.skipped_rows:,} skipped: an earlier attempt has written them"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What became of a claim.
+
+    Attributes:
+        won: Whether the row holds the wanted values, by this attempt or by an earlier one.
+        row: The row as it is now, the claimed and the expected columns of it; None when it is gone.
+    """
+
+    won: bool
+    row: dict[str, Any] | None = None

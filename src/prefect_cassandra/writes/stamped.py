@@ -9,17 +9,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence, Sized
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from prefect_cassandra.driver.encoded import FixedCells
-from prefect_cassandra.errors import ContentChangedError, NoStampsError, PrefectCassandraError
+from prefect_cassandra.errors import (
+    CannotUndoError,
+    ContentChangedError,
+    NoStampsError,
+    PrefectCassandraError,
+)
 from prefect_cassandra.ledger.chunks import digest_of
+from prefect_cassandra.ledger.keys import KeyFilter, filter_request, hash_rows, require_filters
 from prefect_cassandra.ledger.loads import LoadIdentity
 from prefect_cassandra.ledger.opening import open_load
+from prefect_cassandra.ledger.undoing import CassandraUndoings
+from prefect_cassandra.writes.before_images import ImageTaker
 from prefect_cassandra.writes.sources import (
     CHUNK_ROWS,
     Chunk,
@@ -27,9 +35,11 @@ from prefect_cassandra.writes.sources import (
     Part,
     read_only_once,
 )
+from prefect_cassandra.writes.undo import undo_contents, undoable_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import timedelta
 
     from prefect_cassandra.driver.encoded import Cells
     from prefect_cassandra.driver.pump import Answer
@@ -58,12 +68,20 @@ class Stamped:
         provenance: Who runs it, with what code.
         replace: Whether other content than before is written whole, instead of refused.
         optional: Whether a cluster without a ledger is loaded all the same, without stamps.
+        keep_filters: How long the filters of the chunks' keys are kept; None makes none.
+        keep_images: How long it is kept what the rows held before, so that undoing brings it back;
+            None keeps nothing.
+        transactional: Whether it is to be undone unless its transaction commits, which the ledger
+            notes before anything is written.
     """
 
     key: str
     provenance: Provenance
     replace: bool = False
     optional: bool = False
+    keep_filters: timedelta | None = None
+    keep_images: timedelta | None = None
+    transactional: bool = False
 
 
 @dataclass(slots=True)
@@ -74,12 +92,19 @@ class StampedChunks:
         load: The attempt, as the ledger has it.
         skipped_rows: Rows of chunks that were done already.
         latest: The highest stamp of a chunk so far, done already or not.
+        images: What keeps what the rows held before; None when that is not wanted.
+        swept_rows: Rows of replaced content that were removed.
+        unswept: Why rows of replaced content stay.
     """
 
     load: StampedLoad
     skipped_rows: int = 0
     latest: int = 0
+    images: ImageTaker | None = None
+    swept_rows: int = 0
+    unswept: str = ""
     _number: int = -1
+    _digest: bytes = b""
     _next_row: int = 0
     _chunk_of: dict[int, int] = field(default_factory=dict)
     _left: Counter[int] = field(default_factory=Counter)
@@ -135,12 +160,40 @@ class StampedChunks:
         first_row, self._next_row = self._next_row, self._next_row + chunk.size
         named = [f"{column.name} {column.cql_type}" for column in plan.columns]
         digest = digest_of("\n".join((mode, *named)), _buffers(columns))
+        self._digest = digest
         stamp = self.load.begin(self._number, first_row, chunk.size, digest)
         if stamp is None:
             self.skipped_rows += len(columns[0])
         else:
             self.latest = stamp
+            if self.images is not None:
+                block = self.load.block_of(self._number)
+                self.images.keep(block.start, self._number, stamp, columns, plan)
         return stamp
+
+    def key_filter(
+        self, session: Session, columns: Sequence[Cells], plan: Plan, keep: timedelta
+    ) -> Request:
+        """Return the request that keeps the filter of the keys in the chunk that was begun last.
+
+        It is sent among the chunk's own requests, so it costs no wait, and the chunk is done only
+        when the filter is there. Where a chunk writes static columns, which belong to partitions,
+        these are in the filter too, under the hash of the partition key alone.
+
+        Args:
+            session: Where the ledger is.
+            columns: What is written, in the order of `plan`.
+            plan: The columns' names and types.
+            keep: How long the filter is kept.
+        """
+        hashes = hash_rows(columns[: plan.key])
+        if plan.partition < plan.key and any(one.kind == "static" for one in plan.columns):
+            hashes = np.concatenate((hashes, np.unique(hash_rows(columns[: plan.partition]))))
+        identity, start = self.load.identity, self.load.block_start(self._number)
+        made = KeyFilter.of(hashes)
+        return filter_request(
+            session, identity.table, start, self._number, self._digest, made, keep
+        )
 
     def follow(self, requests: Iterator[Request]) -> Iterator[Request]:
         """Pass the requests of the chunk that was begun last on, and know them again."""
@@ -165,6 +218,37 @@ class StampedChunks:
             SupersededError: Newer content of this load was taken up elsewhere.
         """
         self.load.finish(self._number + 1, self._next_row)
+
+    def sweep(self, session: Session) -> None:
+        """Take away what only older contents of this load wrote.
+
+        Raises what `undo_contents` does; the ledger has noted then what is left to do.
+        """
+        older = self.load.to_sweep()
+        if not older:
+            return
+        run = self.load.identity.provenance.run
+        try:
+            did = undo_contents(session, older, reason="REPLACED", run=run)
+        except CannotUndoError as error:
+            self.unswept = error.message
+            for content in older:
+                CassandraUndoings(session).settle(content)
+        else:
+            self.swept_rows = sum(one.rows_removed for one in did)
+
+    def take_back(self, session: Session, error: PrefectCassandraError) -> None:
+        """Take away what this attempt wrote of content that has no place any more; never fails."""
+        load = self.load
+        try:
+            undo_contents(
+                session, [load.content], reason=load.ended_by, run=load.identity.provenance.run
+            )
+        except PrefectCassandraError as trouble:
+            error.add_note(
+                f"What this attempt had written is still there: {trouble.message} "
+                "`prefect-cassandra ledger repair` takes it away."
+            )
 
     def give_up(self) -> None:
         """Say what is done, so that the next attempt need not send it; never fails."""
@@ -191,18 +275,34 @@ def open_stamped(
 
     Raises:
         LedgerError: It cannot be kept, and is not optional; nothing was written.
+        CannotUndoError: It may have to be undone, which is not possible there; nothing was written.
     """
     if wanted is None:
         return None
     identity = LoadIdentity(f"{table.keyspace}.{table.name}", wanted.key, wanted.provenance)
     try:
         _require_repeatable(table)
+        if wanted.keep_filters is not None:
+            require_filters(session)
+        if wanted.keep_images is not None or wanted.transactional:
+            undoable_table(session, identity.table)
         load = open_load(session, identity, chunk_rows=CHUNK_ROWS, total_rows=_rows_known(data))
     except NoStampsError:
         if wanted.optional:
             return None
         raise
-    return StampedChunks(load)
+    if wanted.transactional:
+        _owe(session, load)
+    images = None
+    if wanted.keep_images is not None:
+        images = ImageTaker(session, table, load.owner, wanted.keep_images)
+    return StampedChunks(load, images=images)
+
+
+def _owe(session: Session, load: StampedLoad) -> None:
+    """Note that a load is to be undone, unless another transaction has brought it to its end."""
+    if load.blocks[0].state != "DONE":
+        CassandraUndoings(session).owe(load.content, "ROLLBACK", load.identity.provenance.run)
 
 
 def _require_repeatable(table: TableInfo) -> None:
@@ -221,7 +321,11 @@ def _require_repeatable(table: TableInfo) -> None:
 
 
 def replacing(
-    stamped: StampedChunks | None, wanted: Stamped | None, data: object, error: ContentChangedError
+    session: Session,
+    stamped: StampedChunks | None,
+    wanted: Stamped | None,
+    data: object,
+    error: ContentChangedError,
 ) -> StampedChunks:
     """Take a new block for content that has changed, to send all of it from the beginning.
 
@@ -236,7 +340,12 @@ def replacing(
             "cannot be sent from its beginning",
             hint="Give a function that returns a new iterator, or a table.",
         ) from error
-    return StampedChunks(stamped.load.replaced())
+    load, images = stamped.load.replaced(), stamped.images
+    if wanted.transactional:
+        _owe(session, load)
+    if images is not None:
+        images = replace(images, owner=load.owner, missing=0)
+    return StampedChunks(load, images=images)
 
 
 def _rows_known(data: object) -> int | None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import pytest
+from cassandra import ConsistencyLevel
+from cassandra.query import SimpleStatement
 
 from prefect_cassandra.driver.config import ClusterConfig, Login
 from prefect_cassandra.driver.session import Session
@@ -65,6 +67,14 @@ def test_session_shows_its_cluster_and_no_password() -> None:
 def test_unknown_option_is_refused_by_name() -> None:
     with pytest.raises(TypeError, match="fetchsize"):
         Session(CONFIG).execute("SELECT 1", fetchsize=1)  # type: ignore[call-arg]
+
+
+def test_a_condition_can_be_decided_elsewhere_than_the_sessions_own() -> None:
+    session = Session(ClusterConfig(("127.0.0.1",), port=1, serial_consistency="LOCAL_SERIAL"))
+    request = session.request_for(SimpleStatement(""), "", serial_consistency="SERIAL")
+    assert request.statement.serial_consistency_level == ConsistencyLevel.SERIAL
+    with pytest.raises(ConfigurationError, match="'QUORUM' is not a serial consistency level"):
+        session.execute("SELECT 1", serial_consistency="QUORUM")
 
 
 def test_unknown_consistency_is_refused_before_anything_is_sent() -> None:

@@ -22,8 +22,12 @@ class OneAnswer:
         self.answer = answer
         self.idempotent: list[object] = []
 
-    def execute(self, *_: Any, idempotent: object = None, **__: Any) -> Answer:
+    def execute(
+        self, *_: Any, idempotent: object = None, serial_consistency: object = None
+    ) -> Answer:
         self.idempotent.append(idempotent)
+        # Whatever the session's own level is: the reads that decide are at SERIAL too.
+        assert serial_consistency == "SERIAL"
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
