@@ -92,6 +92,9 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
             can be run again: writing the same rows twice leaves them as they are.
         ContentChangedError: A load with this `key` had other content; nothing of it was sent.
         SupersededError: Newer content of the same load was taken up elsewhere.
+        UndoneError: The load was undone while it was under way; nothing of it stays.
+        CannotUndoError: The load may have to be undone, which this table does not allow; nothing
+            was written.
         LedgerError: A `key` is given, and the cluster has no ledger that can keep it.
     """
     from prefect_cassandra.writes.loader import load  # noqa: PLC0415 -- brings pyarrow in

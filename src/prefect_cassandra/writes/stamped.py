@@ -35,7 +35,8 @@ from prefect_cassandra.writes.sources import (
     Part,
     read_only_once,
 )
-from prefect_cassandra.writes.undo import undo_contents, undoable_table
+from prefect_cassandra.writes.undo import undo_contents
+from prefect_cassandra.writes.undo_lookup import undoable_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

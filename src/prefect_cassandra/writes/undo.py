@@ -31,7 +31,7 @@ from prefect_cassandra.writes.limits import server_limits
 from prefect_cassandra.writes.restoring import restoring
 from prefect_cassandra.writes.sending import Rows, row_requests
 from prefect_cassandra.writes.undo_images import ImagedChunks, plans
-from prefect_cassandra.writes.undo_lookup import UndoneBefore, Used, used_by
+from prefect_cassandra.writes.undo_lookup import UndoneBefore, Used, undoable_table, used_by
 from prefect_cassandra.writes.undo_report import UndoReport
 from prefect_cassandra.writes.undo_rows import decide, decide_static, only, times_of
 from prefect_cassandra.writes.wire import encode
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from prefect_cassandra.writes.limits import BatchLimits
     from prefect_cassandra.writes.undo_rows import ColumnTimes, Decision, Stamps
 
-_VIEWS = """SELECT view_name, base_table_name FROM system_schema.views WHERE keyspace_name = ?"""
 _UPDATE = "UPDATE"
 
 
@@ -101,39 +100,6 @@ def undo_contents(  # noqa: PLR0913 -- what, why, who, and whether at all
             if not dry_run:
                 _end(session, one, reason, did)
     return found
-
-
-def undoable_table(session: Session, name: str) -> TableInfo:
-    """Return what a table looks like, if undoing can be exact in it.
-
-    Args:
-        session: Where it is.
-        name: `keyspace.table`, as stored.
-
-    Raises:
-        CannotUndoError: It has materialised views, counters, or a list that is not frozen.
-        StatementError: There is no such table.
-    """
-    keyspace, _, table = name.partition(".")
-    info = session.table(keyspace, table)
-    views = [
-        row["view_name"]
-        for row in session.execute(_VIEWS, [keyspace])
-        if row["base_table_name"] == table
-    ]
-    if views:
-        raise CannotUndoError(
-            f"{name} has the materialised view {views[0]}, in which tombstones below later writes "
-            "leave other rows than in the table",
-            hint="Drop its views first, or delete the rows with plain statements.",
-        )
-    for column in info.columns:
-        if column.cql_type == "counter" or column.is_plain_list:
-            raise CannotUndoError(
-                f"{name} has the column {column.name} of type {column.cql_type}, whose cells carry "
-                "no stamps"
-            )
-    return info
 
 
 def _require_cells(session: Session, table: TableInfo, contents: Sequence[Content]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from prefect_cassandra.errors import ConfigurationError
+from prefect_cassandra.errors import CannotUndoError, ConfigurationError
 from prefect_cassandra.ledger.load_store import CassandraLoads
 from prefect_cassandra.ledger.lookup import block_at, blocks_of_run
 from prefect_cassandra.ledger.undoing import CassandraUndoings, Content, used_slots
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.driver.tables import TableInfo
     from prefect_cassandra.ledger.chunks import LoadBlock
     from prefect_cassandra.writes.undo_rows import Stamps
+
+_VIEWS = """SELECT view_name, base_table_name FROM system_schema.views WHERE keyspace_name = ?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +147,36 @@ class UndoneBefore:
                 places |= {one: used.slots[one] for one in used.imaged}
                 blind += set(used.slots) - used.imaged
         return places, blind
+
+
+def undoable_table(session: Session, name: str) -> TableInfo:
+    """Return what a table looks like, if undoing can be exact in it.
+
+    Args:
+        session: Where it is.
+        name: `keyspace.table`, as stored.
+
+    Raises:
+        CannotUndoError: It has materialised views, counters, or a list that is not frozen.
+        StatementError: There is no such table.
+    """
+    keyspace, _, table = name.partition(".")
+    info = session.table(keyspace, table)
+    views = [
+        row["view_name"]
+        for row in session.execute(_VIEWS, [keyspace])
+        if row["base_table_name"] == table
+    ]
+    if views:
+        raise CannotUndoError(
+            f"{name} has the materialised view {views[0]}, in which tombstones below later writes "
+            "leave other rows than in the table",
+            hint="Drop its views first, or delete the rows with plain statements.",
+        )
+    for column in info.columns:
+        if column.cql_type == "counter" or column.is_plain_list:
+            raise CannotUndoError(
+                f"{name} has the column {column.name} of type {column.cql_type}, whose cells carry "
+                "no stamps"
+            )
+    return info
