@@ -376,7 +376,7 @@ def test_ours_keeps_lines_while_cassandra_is_away_and_no_client_notices(
     assert "takes lines again" in said
 
 
-QUESTIONS = 80
+QUESTIONS = 20
 
 
 def a_question(chance: random.Random, runs: list[UUID], tasks: list[UUID], start: int) -> LogQuery:
