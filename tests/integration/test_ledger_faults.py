@@ -135,8 +135,10 @@ def killed_and_rerun(target: Target, nursery: Nursery, seed: int) -> None:
     assert target.values() == target.expected(), f"seed {seed}"
     after = target.cells()
     assert {key: after[key] for key in before} == before, f"seed {seed}"
-    assert (report.skipped_chunks, len(target.blocks())) == (len(done), 1), f"seed {seed}"
-    assert report.rows == ROWS - len(done) * CHUNK_ROWS, f"seed {seed}"
+    # The killed one's last record may have come after it was looked for.
+    assert len(done) <= report.skipped_chunks <= len(done) + 1, f"seed {seed}"
+    assert report.rows == ROWS - report.skipped_chunks * CHUNK_ROWS, f"seed {seed}"
+    assert len(target.blocks()) == 1, f"seed {seed}"
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -209,5 +211,5 @@ def test_a_load_begun_with_a_wrong_clock_is_finished_with_another(
             proxy.wait_sent(BYTES // 3, timeout=60)
             os.kill(number, signal.SIGKILL)
     done = target.done()
-    assert target.load().skipped_chunks == len(done)
+    assert target.load().skipped_chunks >= len(done)
     assert target.values() == target.expected()

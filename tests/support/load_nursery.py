@@ -1,7 +1,7 @@
 """A process that makes loading processes: each is there at once, because all is imported by then.
 
-It reads a line of JSON for each loader, see `Loader`, forks, and prints the loader's process number.
-A loader prints how it ended: its number and the name of the error, or `done`.
+It reads a line of JSON for each loader, see `Loader`, forks, and prints the loader's number. A
+loader prints how it ended: its number and the name of the error, or `done`.
 """
 
 from __future__ import annotations
