@@ -19,8 +19,8 @@ def smallest(steps: Sequence[T], fails: Callable[[Sequence[T]], bool], tries: in
         tries: Most runs.
     """
     kept = list(steps)
-    size = len(kept) // 2
-    while size and tries > 0:
+    size = max(1, len(kept) // 2)
+    while tries > 0:
         start, before = 0, len(kept)
         while start < len(kept) and tries > 0:
             fewer = kept[:start] + kept[start + size :]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.cell_writes import Write, random_write, ttl_given
@@ -24,6 +24,7 @@ def written(*writes: Write) -> Partition:
     return model
 
 
+@settings(max_examples=50)
 @given(st.randoms(use_true_random=False), st.integers(1, 12))
 def test_neither_order_nor_repeats_change_what_is_seen(rng: random.Random, count: int) -> None:
     writes = [random_write(rng, rng.randrange(1, 6), rng.choice((0, 0, 50))) for _ in range(count)]
