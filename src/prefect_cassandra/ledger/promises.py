@@ -57,7 +57,7 @@ class Server:
 
     def __str__(self) -> str:
         if self.product is not Product.CASSANDRA:
-            return self.product.value
+            return str(self.product.value)
         return f"{self.product.value} {'.'.join(map(str, self.version))}"
 
 
