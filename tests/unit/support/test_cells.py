@@ -24,7 +24,7 @@ def written(*writes: Write) -> Partition:
     return model
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(st.randoms(use_true_random=False), st.integers(1, 12))
 def test_neither_order_nor_repeats_change_what_is_seen(rng: random.Random, count: int) -> None:
     writes = [random_write(rng, rng.randrange(1, 6), rng.choice((0, 0, 50))) for _ in range(count)]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.shrinking import smallest
@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@given(st.lists(st.integers(0, 40), unique=True), st.data())
+@settings(max_examples=40)
+@given(st.lists(st.integers(0, 40), unique=True, max_size=20), st.data())
 def test_what_is_left_is_what_the_failure_needs(steps: list[int], data: st.DataObject) -> None:
     needed = set(data.draw(st.lists(st.sampled_from(steps)))) if steps else set()
     left = smallest(steps, lambda case: needed <= set(case), tries=10_000)
