@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from prefect_cassandra.driver.pump import Pump
 from prefect_cassandra.ledger.blocks import hour_of
 from prefect_cassandra.ledger.chunks import ChunkRecord, LoadBlock
-from prefect_cassandra.ledger.store import QUORUM, ledger_access
+from prefect_cassandra.ledger.store import QUORUM, DatabaseTime, ledger_access
 from prefect_cassandra.ledger.undoing import CassandraUndoings
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ class CassandraLoads:
 
     def _ends(self, table: str, key: str, blocks: Iterable[LoadBlock]) -> Iterator[Request]:
         now = datetime.now(UTC).replace(microsecond=0)
+        # Attempts on several machines say how a block ended, the last one last.
+        at = DatabaseTime(self.session)()
         by_load, by_hour = self.session.prepare(_END_OF_LOAD), self.session.prepare(_END_OF_BLOCK)
         for one in blocks:
             ended = (one.state, one.chunks, one.rows)
@@ -101,7 +103,11 @@ class CassandraLoads:
             of_block = [*ended, now, table, hour_of(one.start), one.start]
             for prepared, values in ((by_load, of_load), (by_hour, of_block)):
                 yield self.session.single(
-                    prepared, prepared.check(values), consistency=QUORUM, idempotent=True
+                    prepared,
+                    prepared.check(values),
+                    consistency=QUORUM,
+                    idempotent=True,
+                    timestamp=at,
                 )
 
     def _read(self, cql: str, parameters: list[Any]) -> list[dict[str, Any]]:

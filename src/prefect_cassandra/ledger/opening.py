@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from prefect_cassandra.ledger.load_store import CassandraLoads
 from prefect_cassandra.ledger.loads import StampedLoad
+from prefect_cassandra.ledger.promises import Promise, Server, read_server, require
 from prefect_cassandra.ledger.stamps import StampClock
 from prefect_cassandra.ledger.store import CassandraClocks
 from prefect_cassandra.schema.model import LEDGER
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.ledger.loads import LoadIdentity
 
 _clocks: WeakKeyDictionary[Session, dict[str, StampClock]] = WeakKeyDictionary()
+_servers: WeakKeyDictionary[Session, Server] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
@@ -28,7 +30,14 @@ def clock_of(session: Session, table: str) -> StampClock:
     Args:
         session: Logged in as a role that may read and write the stamp tables.
         table: `keyspace.table`.
+
+    Raises:
+        NoStampsError: The cluster is of a kind that cannot keep stamps; it is asked once.
     """
+    # Outside of the lock: a cluster that is slow to answer must not hold up the others'.
+    if session not in _servers:
+        _servers[session] = read_server(session)
+    require(_servers[session], Promise.STAMPS)
     with _lock:
         clocks = _clocks.setdefault(session, {})
         if table not in clocks:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from prefect_cassandra.driver.pump import Pump
 from prefect_cassandra.errors import (
@@ -56,32 +57,36 @@ _FILE_BY_PERSON = """INSERT INTO prefect_ledger.person_blocks (person, hour, tab
 _TIME_GOOD_FOR = 60.0
 
 
-@dataclass(slots=True)
+# What a node said its time was, and when by the machine's monotonic clock; threads share it.
+_told: WeakKeyDictionary[Session, tuple[int, float]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseTime:
     """The time as the database's nodes have it, so that this machine's own does not matter.
 
     One question to a node gives a starting point, from which the machine's monotonic clock counts
-    on for a minute.
+    on for a minute. Records of the ledger that replace each other are written at this time as well:
+    those of a machine whose clock is ahead must not hide what others say later.
 
     Args:
         session: Whom to ask.
     """
 
     session: Session
-    _told: int = 0
-    _told_at: float | None = None
 
     def __call__(self) -> int:
         """Return microseconds since 1970. Raises what `Session.execute` does."""
         at = time.monotonic()
-        if self._told_at is None or at - self._told_at > _TIME_GOOD_FOR:
+        told = _told.get(self.session)
+        if told is None or at - told[1] > _TIME_GOOD_FOR:
             row = self.session.execute(_TIME, idempotent=True).one()
             assert row is not None  # noqa: S101 -- every node has this row
             answered = time.monotonic()
             # The node looked at its clock some time between question and answer.
-            self._told, self._told_at = _microseconds(row["now"]), (at + answered) / 2
+            told = _told[self.session] = _microseconds(row["now"]), (at + answered) / 2
             at = answered
-        return self._told + round((at - self._told_at) * 1_000_000)
+        return told[0] + round((at - told[1]) * 1_000_000)
 
 
 class CassandraClocks:
