@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.tasks import aload_table as aload_table
     from prefect_cassandra.tasks import aread_table as aread_table
     from prefect_cassandra.tasks import arun_parts as arun_parts
+    from prefect_cassandra.tasks import aundo_run as aundo_run
     from prefect_cassandra.tasks import aunload_in_jobs as aunload_in_jobs
     from prefect_cassandra.tasks import aunload_table as aunload_table
     from prefect_cassandra.tasks import cassandra_execute as cassandra_execute
@@ -43,12 +44,14 @@ if TYPE_CHECKING:
     from prefect_cassandra.tasks import read_table as read_table
     from prefect_cassandra.tasks import report_part as report_part
     from prefect_cassandra.tasks import run_parts as run_parts
+    from prefect_cassandra.tasks import undo_run as undo_run
     from prefect_cassandra.tasks import unload_in_jobs as unload_in_jobs
     from prefect_cassandra.tasks import unload_part as unload_part
     from prefect_cassandra.tasks import unload_table as unload_table
     from prefect_cassandra.writes.files import Files as Files
     from prefect_cassandra.writes.report import LoadReport as LoadReport
     from prefect_cassandra.writes.report import Reject as Reject
+    from prefect_cassandra.writes.undo_report import UndoReport as UndoReport
 
 _HOMES = {
     "CassandraCluster": "blocks",
@@ -56,6 +59,7 @@ _HOMES = {
     "CassandraTls": "blocks",
     "Files": "writes.files",
     "LoadReport": "writes.report",
+    "UndoReport": "writes.undo_report",
     "UnloadReport": "reads.report",
     "Reject": "writes.report",
     "acassandra_execute": "tasks",
@@ -63,6 +67,7 @@ _HOMES = {
     "aload_in_jobs": "tasks",
     "aload_table": "tasks",
     "aread_table": "tasks",
+    "aundo_run": "tasks",
     "aunload_table": "tasks",
     "arun_parts": "tasks",
     "aunload_in_jobs": "tasks",
@@ -76,6 +81,7 @@ _HOMES = {
     "unload_table": "tasks",
     "report_part": "tasks",
     "run_parts": "tasks",
+    "undo_run": "tasks",
     "unload_in_jobs": "tasks",
     "unload_part": "tasks",
 }

@@ -17,7 +17,9 @@ PrefectCassandraError
 │   ├── StampClockError           a table's stamp clock is far ahead of the time
 │   ├── ContentChangedError       a load was run before with other content
 │   ├── SupersededError           newer content of the same load was taken up elsewhere
-│   └── NoStampsError             the cluster keeps no write stamps, or not for this role
+│   ├── NoStampsError             the cluster keeps no write stamps, or not for this role
+│   ├── UndoneError               the load was undone while this attempt was under way
+│   └── CannotUndoError           what a run wrote cannot be told from what others wrote
 ├── VersionError              a deployment has no such version, or it cannot be put in use again
 ├── LocalStackError           the local stack cannot start or run
 │   ├── DownloadError             a jar is missing, cut or not the one in the lock
@@ -193,6 +195,23 @@ class NoStampsError(LedgerError):
     """The cluster keeps no write stamps, or not for the role in use; nothing was written."""
 
     code = "PC454"
+    exit_code = 2
+
+
+class UndoneError(LedgerError):
+    """The load was undone while this attempt was under way, so it stopped."""
+
+    code = "PC455"
+    exit_code = 1
+    default_hint = (
+        "Nothing of this attempt stays. Run the load again to write its rows anew, at new stamps."
+    )
+
+
+class CannotUndoError(LedgerError):
+    """What a run wrote cannot be undone in this table; nothing was done."""
+
+    code = "PC456"
     exit_code = 2
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from prefect_cassandra.ledger.blocks import Provenance
+    from prefect_cassandra.ledger.undoing import Content, Undoing
 
 
 @dataclass
@@ -32,6 +33,8 @@ class Records:
     chunk_rows: dict[tuple[int, int, bytes, object], ChunkRecord] = field(default_factory=dict)
     ended: dict[int, LoadBlock] = field(default_factory=dict)
     writes: int = 0
+    undoings: dict[int, Undoing] = field(default_factory=dict)
+    owed: list[Content] = field(default_factory=list)
 
     def blocks(self, _table: str, key: str) -> list[LoadBlock]:
         self.between()
@@ -71,6 +74,14 @@ class Records:
         self.between()
         for one in blocks:
             self.ended[one.start] = one
+
+    def undone(self, _table: str, _key: str) -> dict[int, Undoing]:
+        self.between()
+        return dict(self.undoings)
+
+    def owe_sweep(self, content: Content, _run: str) -> None:
+        self.between()
+        self.owed.append(content)
 
     def states(self) -> list[str | None]:
         """Return the state of every block, in the order of their stamps."""

@@ -75,6 +75,11 @@ app.command(
     help="Who has which write stamps, and which loads are not done.",
 )
 app.command(
+    "prefect_cassandra.cli.undo:app",
+    name="undo",
+    help="Take back what flow runs wrote; what came later stays.",
+)
+app.command(
     "prefect_cassandra.cli.demo:app",
     name="demo",
     help="Send 336,776 real flights through Prefect into Cassandra and count them.",

@@ -1,4 +1,4 @@
-"""`prefect-cassandra ledger`: who has which write stamps, and which loads are not done."""
+"""`prefect-cassandra ledger`: who has which write stamps, what is not done, and finishing it."""
 
 from __future__ import annotations
 
@@ -37,11 +37,46 @@ def status(
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.ledger.overview import overview
 
-    with closing(Session(_config(nodes or Nodes()))) as session:
+    with closing(Session(config_of(nodes or Nodes()))) as session:
         show_overview(overview(session, hours=hours, table=table), output)
 
 
-def _config(nodes: Nodes) -> ClusterConfig:
+@app.command
+def repair(
+    *,
+    table: Annotated[str | None, Parameter(help="keyspace.table [default: all].")] = None,
+    dry_run: Annotated[bool, Parameter(negative=(), help="Only say what would be done.")] = False,
+    dead: Annotated[
+        tuple[str, ...],
+        Parameter(help="Flow runs that have ended, whatever Prefect says.", negative=()),
+    ] = (),
+    nodes: Nodes | None = None,
+    output: Output = "table",
+) -> None:
+    """Finish what a crash left half done: undoings, sweeps, transactions of runs that have died.
+
+    What became of a run is asked of the Prefect server that PREFECT_API_URL names. The login needs
+    to read and write the tables and the ledger.
+    """
+    from contextlib import closing
+
+    from prefect_cassandra.cli.undo_output import show_undone, show_verdicts
+    from prefect_cassandra.driver.identifiers import qualified
+    from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.tasks.run_fates import RunFates
+    from prefect_cassandra.writes.repairing import repair as carry_out
+    from prefect_cassandra.writes.repairing import verdicts
+
+    name = None if table is None else ".".join(qualified(table))
+    with closing(Session(config_of(nodes or Nodes()))) as session:
+        decided = verdicts(session, RunFates(dead), name)
+        show_verdicts(decided, output)
+        done = [] if dry_run else carry_out(session, decided)
+        if done and output == "table":
+            show_undone(done, output)
+
+
+def config_of(nodes: Nodes) -> ClusterConfig:
     """Return the connection; on the stack of this machine as superuser."""
     if nodes.contact_points:
         return nodes.config(nodes.login_folder)

@@ -195,6 +195,24 @@ Cells = FixedCells | VariedCells
 
 
 @dataclass(frozen=True, slots=True)
+class AbsentCells:
+    """A column without a value in any row: some cells are deleted, the others left as they are.
+
+    Attributes:
+        codes: `NULL` or `UNSET` for each row.
+    """
+
+    codes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def take(self, places: NDArray[np.int64]) -> AbsentCells:
+        """Return the cells at these places, in this order."""
+        return AbsentCells(self.codes[places])
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """Encoded rows, one behind the other, each as a BATCH body holds it.
 
@@ -221,7 +239,7 @@ class Rows:
         return weights
 
 
-def encode_rows(head: bytes, columns: Sequence[Cells], missing: int) -> Rows:
+def encode_rows(head: bytes, columns: Sequence[Cells | AbsentCells], missing: int) -> Rows:
     """Put columns together into rows.
 
     Args:
@@ -233,6 +251,9 @@ def encode_rows(head: bytes, columns: Sequence[Cells], missing: int) -> Rows:
     run: list[tuple[np.dtype[Any], Any]] = [(np.dtype(f"V{len(head)}"), np.void(head))]
     pieces: list[pa.LargeBinaryArray] = []
     for column in columns:
+        if isinstance(column, AbsentCells):
+            run.append((_LENGTH, column.codes))
+            continue
         cells = column.uniform() or column if isinstance(column, VariedCells) else column
         if isinstance(cells, FixedCells) and cells.missing is None:
             run += [(_LENGTH, cells.wire.itemsize), (cells.wire, cells.numbers)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cassandra
 from cassandra.marshal import uvint_unpack
 from cassandra.metadata import Murmur3Token
+from cassandra.query import BoundStatement
 
 from prefect_cassandra.driver.connect import wait_for
 from prefect_cassandra.driver.cqltype import CqlType, from_driver
@@ -149,6 +150,21 @@ def mark_raw(request: Request, token: int | None = None) -> None:
     """Have a request's rows delivered as `RawRows`, by a replica of `token` where one is given."""
     request.statement.raw_rows = True
     request.statement.scan_token = token
+
+
+def encoded_query(session: Session, prepared: Prepared, values: Sequence[bytes]) -> Request:
+    """Return a query whose values are bytes already, and whose rows are delivered as `RawRows`.
+
+    Args:
+        session: Where it will be sent.
+        prepared: The query.
+        values: The bytes of each marker's value.
+    """
+    statement = BoundStatement(prepared.statement)
+    statement.values = list(values)
+    request = session.request_for(statement, prepared.cql, prepared)
+    mark_raw(request)
+    return request
 
 
 def result_columns(prepared: Prepared) -> tuple[tuple[str, ...], tuple[CqlType, ...]]:

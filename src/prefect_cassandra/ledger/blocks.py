@@ -26,6 +26,10 @@ LEAD = SECOND // 2
 """How far a clock may run ahead of now, in stamps (microseconds); no block can be longer."""
 STRIDE = 4
 """Stamps to a slot: the write, its undoing, the values restored by that, and one to spare."""
+WRITTEN, UNDONE, RESTORED, SPARE = range(STRIDE)
+"""Places in a slot. The tombstones of an undoing are at UNDONE, and what it brings back is at
+RESTORED: both lie below every write that came later, so undoing never touches those. No cell is
+at SPARE: overwriting a collection at the next slot deletes what is older at the stamp before it."""
 LONGEST = LEAD // STRIDE
 """Most chunks that one block has room for."""
 _HOUR = 3600 * SECOND

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 ChunkState = Literal["BEGUN", "DONE", "REFUSED"]
-BlockState = Literal["DONE", "UNUSED", "REPLACED"]
+BlockState = Literal["DONE", "UNUSED", "REPLACED", "UNDONE"]
 
 # A stream whose end nobody knows begins with 4 ms of the clock, so that many may begin at once
 # without waiting for each other. Few are longer, and those get far with the next two blocks.

@@ -9,13 +9,15 @@ from prefect_cassandra.driver.pump import Pump
 from prefect_cassandra.ledger.blocks import hour_of
 from prefect_cassandra.ledger.chunks import ChunkRecord, LoadBlock
 from prefect_cassandra.ledger.store import QUORUM, DatabaseTime, ledger_access
+from prefect_cassandra.ledger.undoing import CassandraUndoings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from prefect_cassandra.driver.request import Request
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.ledger.blocks import Provenance
+    from prefect_cassandra.ledger.undoing import Content, Undoing
 
 _BLOCKS = """SELECT generation, start, length, stride, first_chunk, chunk_rows, id, state, chunks,
  rows FROM prefect_ledger.load_blocks WHERE table_name = ? AND load_key = ?"""
@@ -81,6 +83,14 @@ class CassandraLoads:
         """Write state, chunks and rows of blocks."""
         with ledger_access():
             Pump(self.session).run(self._ends(table, key, blocks))
+
+    def undone(self, table: str, key: str) -> Mapping[int, Undoing]:
+        """Return what was undone of a load, by generation."""
+        return CassandraUndoings(self.session).of_load(table, key)
+
+    def owe_sweep(self, content: Content, run: str) -> None:
+        """Record that what a content wrote has to be taken away, because newer content counts."""
+        CassandraUndoings(self.session).owe(content, "REPLACED", run)
 
     def _ends(self, table: str, key: str, blocks: Iterable[LoadBlock]) -> Iterator[Request]:
         now = datetime.now(UTC).replace(microsecond=0)

@@ -13,7 +13,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from prefect_cassandra.errors import ContentChangedError, SupersededError
+from prefect_cassandra.errors import ContentChangedError, SupersededError, UndoneError
 from prefect_cassandra.ledger.blocks import BlockRequest
 from prefect_cassandra.ledger.chunks import (
     ChunkRecord,
@@ -24,11 +24,13 @@ from prefect_cassandra.ledger.chunks import (
     missing_at_end,
     slots_wanted,
 )
+from prefect_cassandra.ledger.undoing import Content, to_sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from prefect_cassandra.ledger.blocks import Block, Provenance
+    from prefect_cassandra.ledger.undoing import Reason, Undoing
 
 # How long an attempt may go on after newer content was taken up; its writes lose to that anyway.
 _LOOKS_EVERY = 1.0
@@ -57,6 +59,12 @@ class LoadStore(Protocol):
 
     def end(self, table: str, key: str, blocks: Iterable[LoadBlock]) -> None:
         """Write state, chunks and rows of blocks."""
+
+    def undone(self, table: str, key: str) -> Mapping[int, Undoing]:
+        """Return what was undone of a load, by generation."""
+
+    def owe_sweep(self, content: Content, run: str) -> None:
+        """Record that what a content wrote has to be taken away, because newer content counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +107,33 @@ class StampedLoad:
     _found: dict[int, list[ChunkRecord]] = field(default_factory=lambda: defaultdict(list))
     _mine: dict[int, ChunkRecord] = field(default_factory=dict)
     _unsaid: list[ChunkRecord] = field(default_factory=list)
+    _undone: Mapping[int, Undoing] = field(default_factory=dict)
     _looked: float = 0.0
+
+    @property
+    def content(self) -> Content:
+        """What this attempt writes: which content of which load."""
+        generation = self._chain[0].generation
+        return Content(self.identity.table, self.identity.key, generation)
+
+    @property
+    def blocks(self) -> Sequence[LoadBlock]:
+        """The blocks of that content, one behind the other."""
+        return self._chain
 
     def open(self) -> None:
         """Find the blocks and chunks of earlier attempts, or take a first block.
 
+        Content that was undone is not taken up again: it is sent whole, at new stamps.
+
         Raises:
             LedgerError: What `StampClock.take` raises.
         """
-        self._see(self.store.blocks(self.identity.table, self.identity.key))
+        self._look()
+        if self._chain and self.content.generation in self._undone:
+            self._take_over(self._all, self.content.generation + 1)
+            self.chunk_rows = self._chain[0].chunk_rows
+            return
         if not self._chain:
             taken = self._extend(generation=1)
             if self._chain[0].id == taken:
@@ -134,12 +160,13 @@ class StampedLoad:
             ContentChangedError: An earlier attempt recorded other content; none of it is to be
                 sent.
             SupersededError: Newer content of this load was taken up elsewhere.
+            UndoneError: The load was undone.
         """
         self._look_around()
         self._check_end(number, digest)
         step, other = decide(digest, self._found.get(number, ()), self.owner)
         if step is Step.SEND:
-            block = self._block_of(number)
+            block = self.block_of(number)
             record = ChunkRecord(
                 number, digest, self.owner, block.slot(number), first_row, rows, "BEGUN"
             )
@@ -168,6 +195,7 @@ class StampedLoad:
         Raises:
             ContentChangedError: Earlier attempts had more chunks than the input has now.
             SupersededError: Newer content of this load was taken up elsewhere.
+            UndoneError: The load was undone.
         """
         self.close()
         self._look_around(force=True)
@@ -180,6 +208,22 @@ class StampedLoad:
             return
         ended = [replace(one, state="DONE", chunks=chunks, rows=rows) for one in self._chain]
         self.store.end(self.identity.table, self.identity.key, [*ended, *self._unused()])
+        # Every write is acknowledged by now. An undoing that is not on record yet will find them.
+        self._undone = self.store.undone(self.identity.table, self.identity.key)
+        self._not_undone()
+
+    @property
+    def ended_by(self) -> Reason:
+        """Why this attempt's content has no place in the table any more, when it has none."""
+        found = self._undone.get(self.content.generation)
+        return found.reason if found is not None else "REPLACED"
+
+    def to_sweep(self) -> list[Content]:
+        """Return the older contents of this load that may still have cells in the table."""
+        table, key = self.identity.table, self.identity.key
+        known = {one.generation for one in self._all}
+        older = to_sweep(self.content.generation, known, self._undone)
+        return [Content(table, key, generation) for generation in older]
 
     def close(self) -> None:
         """Say what is done so far; an attempt that failed calls it too."""
@@ -203,12 +247,23 @@ class StampedLoad:
 
     def _take_over(self, blocks: Iterable[LoadBlock], generation: int) -> None:
         self._see(blocks)
+        self._undone = self.store.undone(self.identity.table, self.identity.key)
         self._extend(generation)
         for block in self._chain:
             self._remember(block)
-        older = [one for one in self._all if one.generation < self._chain[0].generation]
-        replaced = [replace(one, state="REPLACED") for one in older if one.state != "REPLACED"]
+        older = {content.generation for content in self.to_sweep()}
+        for content in self.to_sweep():
+            self.store.owe_sweep(content, self.identity.provenance.run)
+        replaced = [
+            replace(one, state="REPLACED")
+            for one in self._all
+            if one.generation in older and one.state not in ("REPLACED", "UNDONE")
+        ]
         self.store.end(self.identity.table, self.identity.key, replaced)
+
+    def _look(self) -> None:
+        self._see(self.store.blocks(self.identity.table, self.identity.key))
+        self._undone = self.store.undone(self.identity.table, self.identity.key)
 
     def _see(self, blocks: Iterable[LoadBlock]) -> None:
         self._all = sorted(blocks, key=lambda block: block.start)
@@ -232,7 +287,7 @@ class StampedLoad:
         self._see(self.store.blocks(self.identity.table, self.identity.key))
         return request.id
 
-    def _block_of(self, number: int) -> LoadBlock:
+    def block_of(self, number: int) -> LoadBlock:
         """Return the block with the slot of a chunk, taking another one at the end of the last."""
         while number >= self._chain[-1].next_chunk:
             self.close()
@@ -258,14 +313,24 @@ class StampedLoad:
     def _look_around(self, *, force: bool = False) -> None:
         if force or time.monotonic() - self._looked > _LOOKS_EVERY:
             before = self._chain
-            self._see(self.store.blocks(self.identity.table, self.identity.key))
+            self._look()
             self._same_content(before)
 
     def _same_content(self, before: Sequence[LoadBlock]) -> None:
         if self._chain[0].generation != before[0].generation:
+            self._chain = list(before)  # what this attempt wrote is in these
             raise SupersededError(
                 f"the load {self.identity.key!r} into {self.identity.table} was taken up with "
                 "newer content elsewhere, so this attempt stopped"
+            )
+        self._not_undone()
+
+    def _not_undone(self) -> None:
+        found = self._undone.get(self.content.generation)
+        if found is not None:
+            raise UndoneError(
+                f"the load {self.identity.key!r} into {self.identity.table} was undone while this "
+                "attempt was under way, so it stopped"
             )
 
     def _check_end(self, number: int, digest: bytes) -> None:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from prefect_cassandra.driver.prepared import Prepared
     from prefect_cassandra.driver.request import Request
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.ledger.blocks import Block
@@ -45,6 +44,9 @@ _FILED = """SELECT id FROM prefect_ledger.stamp_blocks WHERE table_name = ? AND 
  AND start = ?"""
 _FILE_BY_LOAD = """INSERT INTO prefect_ledger.load_blocks (table_name, load_key, generation, start,
  length, stride, first_chunk, chunk_rows, id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_FILE_BY_RUN = "INSERT INTO prefect_ledger.run_blocks (run, table_name, start) VALUES (?, ?, ?)"
+_FILE_BY_PERSON = """INSERT INTO prefect_ledger.person_blocks (person, hour, table_name, start)
+ VALUES (?, ?, ?, ?)"""
 _TIME_GOOD_FOR = 60.0
 
 
@@ -111,13 +113,10 @@ class CassandraClocks:
         return (True, after) if result.applied else (False, _clock(table, result.one()))
 
     def file(self, blocks: Sequence[Block]) -> None:
-        """Write the records of blocks by load, then by the hour, the last one's last."""
+        """Write the records of blocks, once for each who looks; the last one by the hour last."""
         with ledger_access():
-            by_load, by_hour = self.session.prepare(_FILE_BY_LOAD), self.session.prepare(_FILE)
-            first = [self._record(by_load, _by_load(one), one) for one in blocks]
-            first += [self._record(by_hour, _by_hour(one), one) for one in blocks[:-1]]
-            Pump(self.session).run(first)
-            self.session.run(self._record(by_hour, _by_hour(blocks[-1]), blocks[-1]))
+            Pump(self.session).run(self._others(blocks))
+            self.session.run(self._record(_FILE, _by_hour(blocks[-1]), blocks[-1]))
 
     def filed(self, block: Block) -> bool:
         """Whether the record that is written last is there."""
@@ -126,7 +125,21 @@ class CassandraClocks:
             row = self.session.execute(_FILED, where, consistency=QUORUM).one()
         return row is not None and row["id"] == block.request.id
 
-    def _record(self, prepared: Prepared, values: list[Any], block: Block) -> Request:
+    def _others(self, blocks: Sequence[Block]) -> Iterator[Request]:
+        """Yield all records but the one that tells that the rest is there."""
+        for one in blocks:
+            yield self._record(_FILE_BY_LOAD, _by_load(one), one)
+            who = one.request.provenance
+            if who.run:
+                yield self._record(_FILE_BY_RUN, [who.run, one.table, one.start], one)
+            if who.person:
+                found = [who.person, one.hour, one.table, one.start]
+                yield self._record(_FILE_BY_PERSON, found, one)
+        for one in blocks[:-1]:
+            yield self._record(_FILE, _by_hour(one), one)
+
+    def _record(self, cql: str, values: list[Any], block: Block) -> Request:
+        prepared = self.session.prepare(cql)
         checked = prepared.check(values)
         return self.session.single(
             prepared, checked, consistency=QUORUM, idempotent=True, timestamp=block.start

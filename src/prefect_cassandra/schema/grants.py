@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from prefect_cassandra.schema.cql import quote_name
 from prefect_cassandra.schema.model import LEDGER, STATE
 from prefect_cassandra.schema.records import BOOKKEEPING
-from prefect_cassandra.schema.tables import STAMP_TABLES
+from prefect_cassandra.schema.tables import STAMP_TABLES, TRAIL_TABLES, UNDO_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,7 +83,7 @@ def wanted_grants(applications: Iterable[str]) -> set[Grant]:
     found |= {
         Grant(flow_role(keyspace), on_table(LEDGER, table), word)
         for keyspace in applications
-        for table in STAMP_TABLES
+        for table in STAMP_TABLES | TRAIL_TABLES | UNDO_TABLES
         for word in ("SELECT", "MODIFY")
     }
     return found | {Grant(reader_role(name), on_keyspace(name), "SELECT") for name in applications}

@@ -29,6 +29,7 @@ from prefect_cassandra.tasks.statements import (
     cassandra_execute,
     cassandra_query,
 )
+from prefect_cassandra.tasks.undoing import aundo_run, undo_run
 
 __all__ = [
     "acassandra_execute",
@@ -37,6 +38,7 @@ __all__ = [
     "aload_table",
     "aread_table",
     "arun_parts",
+    "aundo_run",
     "aunload_in_jobs",
     "aunload_table",
     "cassandra_execute",
@@ -48,6 +50,7 @@ __all__ = [
     "read_table",
     "report_part",
     "run_parts",
+    "undo_run",
     "unload_in_jobs",
     "unload_part",
     "unload_table",

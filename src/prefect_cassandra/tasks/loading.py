@@ -17,6 +17,7 @@ from prefect_cassandra.settings import DriverSettings
 from prefect_cassandra.tasks.following import TAGS, run_logger
 from prefect_cassandra.tasks.load_artifacts import follower, known_rows, table_artifacts
 from prefect_cassandra.tasks.provenance import default_key, provenance
+from prefect_cassandra.tasks.transactions import transaction_around, undo_with_transaction
 from prefect_cassandra.writes.report import LoadReport
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
     reject_limit: int | None = 10_000,
     key: str | None = None,
     replace: bool = False,
+    before_image: bool = False,
 ) -> LoadReport:
     """Write rows into a table, many at a time, and say what was done.
 
@@ -70,6 +72,9 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
             load is the same in each attempt of its task and each restart of its flow run.
         replace: Write other content than before under the same `key` whole, at newer stamps,
             instead of refusing it. Without a `key` that is always done.
+        before_image: Keep in the ledger, for 30 days, what the rows held before, so that undoing
+            this load brings it back; each row is read before it is written. Inside of a Prefect
+            transaction it is always kept.
 
     Returns:
         Rows and bytes written, rows merged and rejected, requests, repeats and seconds. In a run
@@ -88,9 +93,11 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
 
     _refuse_spent_iterator(data)
     options = _options(mode, consistency, in_flight, on_error, reject_limit)
-    options = _kept(options, table, data, key, replace=replace)
+    options = _kept(options, table, data, key, replace=replace, before_image=before_image)
+    session = cluster.session()
+    undo_with_transaction(session, options.stamped)
     report = load(
-        cluster.session(),
+        session,
         table,
         data,
         options,
@@ -127,15 +134,18 @@ async def aload_table(  # noqa: PLR0913 -- each can be left out but the first tw
     reject_limit: int | None = 10_000,
     key: str | None = None,
     replace: bool = False,
+    before_image: bool = False,
 ) -> LoadReport:
     """Do what `load_table` does in a thread of its own; cancelling the task stops the load."""
     from prefect_cassandra.writes.loader import aload  # noqa: PLC0415 -- brings pyarrow in
 
     _refuse_spent_iterator(data)
     options = _options(mode, consistency, in_flight, on_error, reject_limit)
-    options = _kept(options, table, data, key, replace=replace)
+    options = _kept(options, table, data, key, replace=replace, before_image=before_image)
+    session = await asyncio.to_thread(cluster.session)
+    undo_with_transaction(session, options.stamped)
     report = await aload(
-        await asyncio.to_thread(cluster.session),
+        session,
         table,
         data,
         options,
@@ -171,8 +181,14 @@ def _options(
     )
 
 
-def _kept(
-    options: LoadOptions, table: str, data: object, key: str | None, *, replace: bool
+def _kept(  # noqa: PLR0913 -- the load's own parameters
+    options: LoadOptions,
+    table: str,
+    data: object,
+    key: str | None,
+    *,
+    replace: bool,
+    before_image: bool,
 ) -> LoadOptions:
     """Say as what the load is kept in the ledger.
 
@@ -184,8 +200,16 @@ def _kept(
     name = default_key(table) if key is None else key
     if name is None:
         return options
-    own = key is not None
-    stamped = Stamped(name, provenance(data), replace=replace or not own, optional=not own)
+    own, transactional = key is not None, transaction_around() is not None
+    stamped = Stamped(
+        name,
+        provenance(data),
+        replace=replace or not own,
+        # What may have to be undone has to be kept.
+        optional=not own and not before_image and not transactional,
+        before_image=before_image or transactional,
+        transactional=transactional,
+    )
     return dataclasses.replace(options, stamped=stamped)
 
 

@@ -32,6 +32,8 @@ from prefect_cassandra.errors import (
     ContentChangedError,
     DataError,
     PrefectCassandraError,
+    SupersededError,
+    UndoneError,
 )
 from prefect_cassandra.writes.batching import Arranged, arrange, by_group, cuts, shared
 from prefect_cassandra.writes.limits import BatchLimits, server_limits
@@ -128,6 +130,7 @@ def load(  # noqa: PLR0913 -- where, what and how, and two ways to follow it
         OutcomeUnknownError: A request may or may not have been applied, even after repeats.
         ContentChangedError: The load's key was used before with other content.
         SupersededError: Newer content of the same load was taken up elsewhere.
+        UndoneError: The load was undone meanwhile.
         LedgerError: The load has to be kept in the ledger, and cannot be.
     """
     options = options or LoadOptions()
@@ -141,10 +144,12 @@ def load(  # noqa: PLR0913 -- where, what and how, and two ways to follow it
         try:
             return run.report(_sent(run, pump, data))
         except ContentChangedError as error:
-            stamped = replacing(run.stamped, options.stamped, data, error)
+            stamped = replacing(session, run.stamped, options.stamped, data, error)
             run = _Load(session, run.table, options, stamped=stamped)
             tell = _throttled(progress, run, progress_every) if progress is not None else None
         except PrefectCassandraError as error:
+            if run.stamped is not None and isinstance(error, SupersededError | UndoneError):
+                run.stamped.take_back(session, error)
             error.add_note(f"Acknowledged before the failure: {run.report(pump.report)}")
             raise
 
@@ -205,6 +210,7 @@ def _sent(run: _Load, pump: Pump, data: object) -> PumpReport:
             stamped.acknowledge(answer)
         if not pump.report.cancelled:
             stamped.finish()
+            stamped.sweep(run.session)
     finally:
         stamped.give_up()
         # The stamps are of the nodes' time. What the flow writes next must not lose against them
@@ -284,6 +290,8 @@ class _Load:
             stamped=stamped is not None,
             skipped_chunks=stamped.load.skipped_chunks if stamped is not None else 0,
             skipped_rows=stamped.skipped_rows if stamped is not None else 0,
+            swept_rows=stamped.swept_rows if stamped is not None else 0,
+            unswept=stamped.unswept if stamped is not None else "",
         )
 
     def requests(self, data: object) -> Iterator[Request]:

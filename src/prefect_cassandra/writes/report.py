@@ -64,6 +64,8 @@ class LoadReport:
         stamped: Whether the load is kept in the ledger, so that it can be taken up again.
         skipped_chunks: Chunks that an earlier attempt at this load had written already.
         skipped_rows: Rows in them.
+        swept_rows: Rows that only the content that this load replaced had; they are gone.
+        unswept: Why such rows stay, where they do; empty otherwise.
     """
 
     table: str
@@ -80,6 +82,8 @@ class LoadReport:
     stamped: bool = False
     skipped_chunks: int = 0
     skipped_rows: int = 0
+    swept_rows: int = 0
+    unswept: str = ""
 
     @property
     def rows_per_second(self) -> float:
@@ -92,6 +96,8 @@ class LoadReport:
         text += f", {self.retries:,} sent again)" if self.retries else ")"
         text += f", {self.merged:,} merged into a later row of the same key" if self.merged else ""
         text += f", {self.rejected:,} rejected" if self.rejected else ""
+        text += f", {self.swept_rows:,} of the replaced content removed" if self.swept_rows else ""
+        text += f", rows of the replaced content stay: {self.unswept}" if self.unswept else ""
         if not self.skipped_chunks:
             return text
         return f"{text}, {self.skipped_rows:,} skipped: an earlier attempt has written them"

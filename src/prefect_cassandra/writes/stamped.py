@@ -16,10 +16,17 @@ import numpy as np
 import pyarrow as pa
 
 from prefect_cassandra.driver.encoded import FixedCells
-from prefect_cassandra.errors import ContentChangedError, NoStampsError, PrefectCassandraError
+from prefect_cassandra.errors import (
+    CannotUndoError,
+    ContentChangedError,
+    NoStampsError,
+    PrefectCassandraError,
+)
 from prefect_cassandra.ledger.chunks import digest_of
 from prefect_cassandra.ledger.loads import LoadIdentity
 from prefect_cassandra.ledger.opening import open_load
+from prefect_cassandra.ledger.undoing import CassandraUndoings
+from prefect_cassandra.writes.before_images import ImageTaker
 from prefect_cassandra.writes.sources import (
     CHUNK_ROWS,
     Chunk,
@@ -27,6 +34,7 @@ from prefect_cassandra.writes.sources import (
     Part,
     read_only_once,
 )
+from prefect_cassandra.writes.undo import undo_contents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,12 +66,17 @@ class Stamped:
         provenance: Who runs it, with what code.
         replace: Whether other content than before is written whole, instead of refused.
         optional: Whether a cluster without a ledger is loaded all the same, without stamps.
+        before_image: Whether what the rows held before is kept, so that undoing brings it back.
+        transactional: Whether it is to be undone unless its transaction commits, which the ledger
+            notes before anything is written.
     """
 
     key: str
     provenance: Provenance
     replace: bool = False
     optional: bool = False
+    before_image: bool = False
+    transactional: bool = False
 
 
 @dataclass(slots=True)
@@ -74,11 +87,17 @@ class StampedChunks:
         load: The attempt, as the ledger has it.
         skipped_rows: Rows of chunks that were done already.
         latest: The highest stamp of a chunk so far, done already or not.
+        images: What keeps what the rows held before; None when that is not wanted.
+        swept_rows: Rows of replaced content that were removed.
+        unswept: Why rows of replaced content stay.
     """
 
     load: StampedLoad
     skipped_rows: int = 0
     latest: int = 0
+    images: ImageTaker | None = None
+    swept_rows: int = 0
+    unswept: str = ""
     _number: int = -1
     _next_row: int = 0
     _chunk_of: dict[int, int] = field(default_factory=dict)
@@ -139,6 +158,9 @@ class StampedChunks:
             self.skipped_rows += len(columns[0])
         else:
             self.latest = stamp
+            if self.images is not None:
+                block = self.load.block_of(self._number)
+                self.images.keep(block.start, self._number, stamp, columns, plan)
         return stamp
 
     def follow(self, requests: Iterator[Request]) -> Iterator[Request]:
@@ -164,6 +186,37 @@ class StampedChunks:
             SupersededError: Newer content of this load was taken up elsewhere.
         """
         self.load.finish(self._number + 1, self._next_row)
+
+    def sweep(self, session: Session) -> None:
+        """Take away what only older contents of this load wrote.
+
+        Raises what `undo_contents` does; the ledger has noted then what is left to do.
+        """
+        older = self.load.to_sweep()
+        if not older:
+            return
+        run = self.load.identity.provenance.run
+        try:
+            did = undo_contents(session, older, reason="REPLACED", run=run)
+        except CannotUndoError as error:
+            self.unswept = error.message
+            for content in older:
+                CassandraUndoings(session).settle(content)
+        else:
+            self.swept_rows = sum(one.rows_removed for one in did)
+
+    def take_back(self, session: Session, error: PrefectCassandraError) -> None:
+        """Take away what this attempt wrote of content that has no place any more; never fails."""
+        load = self.load
+        try:
+            undo_contents(
+                session, [load.content], reason=load.ended_by, run=load.identity.provenance.run
+            )
+        except PrefectCassandraError as trouble:
+            error.add_note(
+                f"What this attempt had written is still there: {trouble.message} "
+                "`prefect-cassandra ledger repair` takes it away."
+            )
 
     def give_up(self) -> None:
         """Say what is done, so that the next attempt need not send it; never fails."""
@@ -201,7 +254,16 @@ def open_stamped(
         if wanted.optional:
             return None
         raise
-    return StampedChunks(load)
+    if wanted.transactional:
+        _owe(session, load)
+    images = ImageTaker(session, table, load.owner) if wanted.before_image else None
+    return StampedChunks(load, images=images)
+
+
+def _owe(session: Session, load: StampedLoad) -> None:
+    """Note that a load is to be undone, unless another transaction has brought it to its end."""
+    if load.blocks[0].state != "DONE":
+        CassandraUndoings(session).owe(load.content, "ROLLBACK", load.identity.provenance.run)
 
 
 def _require_repeatable(table: TableInfo) -> None:
@@ -220,7 +282,11 @@ def _require_repeatable(table: TableInfo) -> None:
 
 
 def replacing(
-    stamped: StampedChunks | None, wanted: Stamped | None, data: object, error: ContentChangedError
+    session: Session,
+    stamped: StampedChunks | None,
+    wanted: Stamped | None,
+    data: object,
+    error: ContentChangedError,
 ) -> StampedChunks:
     """Take a new block for content that has changed, to send all of it from the beginning.
 
@@ -235,7 +301,12 @@ def replacing(
             "cannot be sent from its beginning",
             hint="Give a function that returns a new iterator, or a table.",
         ) from error
-    return StampedChunks(stamped.load.replaced())
+    load, images = stamped.load.replaced(), stamped.images
+    if wanted.transactional:
+        _owe(session, load)
+    if images is not None:
+        images = ImageTaker(session, images.table, load.owner)
+    return StampedChunks(load, images=images)
 
 
 def _rows_known(data: object) -> int | None:

@@ -11,6 +11,11 @@ from prefect_cassandra.errors import ConfigurationError
 from prefect_cassandra.ledger.blocks import (
     LEAD,
     LONGEST,
+    RESTORED,
+    SPARE,
+    STRIDE,
+    UNDONE,
+    WRITTEN,
     Block,
     from_json,
     hour_of,
@@ -24,6 +29,10 @@ def test_each_chunk_has_a_slot_of_its_own_in_order() -> None:
     block = Block(TABLE, NOON, None, asking(chunks=3, first_chunk=10, stride=5))
     assert [block.slot(number) for number in (10, 11, 12)] == [NOON, NOON + 5, NOON + 10]
     assert (block.end, block.next_chunk) == (NOON + 15, 13)
+
+
+def test_what_undoing_writes_lies_between_a_write_and_the_next_one() -> None:
+    assert WRITTEN < UNDONE < RESTORED < SPARE < STRIDE
 
 
 @pytest.mark.parametrize("number", [9, 13])

@@ -85,6 +85,11 @@ def test_an_empty_cluster_gets_bookkeeping_then_keyspaces_then_roles_then_grants
         "table prefect_ledger.stamp_blocks",
         "table prefect_ledger.load_blocks",
         "table prefect_ledger.load_chunks",
+        "table prefect_ledger.run_blocks",
+        "table prefect_ledger.person_blocks",
+        "table prefect_ledger.undoings",
+        "table prefect_ledger.unfinished",
+        "table prefect_ledger.before_images",
         "table prefect_ledger.flow_versions",
     ]
     assert {step.login for step in plan.statements} == {"superuser"}

@@ -37,7 +37,17 @@ def test_nothing_is_done_when_everything_is_as_it_should_be() -> None:
     assert cql(facts()) == []
 
 
-STAMPS = ("stamp_clocks", "stamp_blocks", "load_blocks", "load_chunks")
+STAMPS = (
+    "stamp_clocks",
+    "stamp_blocks",
+    "load_blocks",
+    "load_chunks",
+    "run_blocks",
+    "person_blocks",
+    "undoings",
+    "unfinished",
+    "before_images",
+)
 
 
 def test_flow_roles_read_and_write_their_own_keyspace_and_what_stamps_need_only() -> None:

@@ -1,0 +1,72 @@
+"""What to do about undoings that nobody has finished. Decisions only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from prefect_cassandra.ledger.chunks import LoadBlock
+    from prefect_cassandra.ledger.undoing import Owed
+
+RunFate = Literal["alive", "dead", "completed", "unknown"]
+"""What became of a flow run, as Prefect tells: dead is failed, crashed or cancelled."""
+
+
+class Mending(Enum):
+    """What to do about something owed."""
+
+    UNDO = "undo it"
+    FORGET = "forget it"
+    LEAVE = "leave it"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A decision about one thing owed.
+
+    Attributes:
+        owed: What it is about.
+        mending: What to do.
+        why: For people.
+    """
+
+    owed: Owed
+    mending: Mending
+    why: str
+
+
+def decide(owed: Owed, blocks: Sequence[LoadBlock], fate: RunFate) -> Verdict:
+    """Decide what to do about something owed.
+
+    Args:
+        owed: What nobody has finished.
+        blocks: Every block of its load.
+        fate: What became of the run whose load it is; only a transaction depends on it.
+    """
+    own = [one for one in blocks if one.generation == owed.content.generation]
+    if not own:
+        return Verdict(owed, Mending.FORGET, "it never had a stamp")
+    if owed.reason == "UNDO":
+        return Verdict(owed, Mending.UNDO, "its undoing was begun and not finished")
+    if owed.reason == "REPLACED":
+        newest = max(one.generation for one in blocks)
+        done = any(one.generation == newest and one.state == "DONE" for one in blocks)
+        if done or newest == owed.content.generation:
+            return Verdict(owed, Mending.UNDO, "newer content took its place")
+        return Verdict(owed, Mending.LEAVE, "the newer content is not written whole yet")
+    return _of_transaction(owed, fate)
+
+
+def _of_transaction(owed: Owed, fate: RunFate) -> Verdict:
+    if fate == "dead":
+        return Verdict(owed, Mending.UNDO, "its transaction ended with the run, uncommitted")
+    why = {
+        "alive": "its run is under way and may still commit",
+        "completed": "its run completed; undo the run if that was a mistake",
+        "unknown": "the Prefect server does not know its run; name it with --dead if it has ended",
+    }
+    return Verdict(owed, Mending.LEAVE, why[fate])

@@ -1,0 +1,422 @@
+"""Undoing what loads wrote: one look at the table, tombstones below every later write.
+
+What is undone is first put on record, so that it is never taken up again and an interruption can be
+mended; see `ledger/undoing.py`. Everything written here has a stamp that is settled by the slot of
+the chunk it undoes, so doing it twice, or by two at once, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prefect_cassandra.driver.encoded import NULL, UNSET, AbsentCells, value_encoder
+from prefect_cassandra.driver.identifiers import dotted, quote
+from prefect_cassandra.driver.pump import Pump
+from prefect_cassandra.errors import CannotUndoError, ConfigurationError
+from prefect_cassandra.ledger.load_store import CassandraLoads
+from prefect_cassandra.ledger.lookup import block_at, blocks_of_run
+from prefect_cassandra.ledger.store import DatabaseTime
+from prefect_cassandra.ledger.undoing import (
+    CassandraUndoings,
+    Content,
+    Counts,
+    tombstone_of,
+    used_slots,
+)
+from prefect_cassandra.reads.query import Selection
+from prefect_cassandra.reads.scan import Scan, ScanOptions
+from prefect_cassandra.writes.before_images import has_image
+from prefect_cassandra.writes.limits import server_limits
+from prefect_cassandra.writes.restoring import restoring
+from prefect_cassandra.writes.sending import Rows, row_requests
+from prefect_cassandra.writes.undo_images import ImagedChunks, Place, plans
+from prefect_cassandra.writes.undo_report import UndoReport
+from prefect_cassandra.writes.undo_rows import decide, decide_static, times_of
+from prefect_cassandra.writes.wire import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import pyarrow as pa
+
+    from prefect_cassandra.driver.encoded import Cells
+    from prefect_cassandra.driver.prepared import Prepared
+    from prefect_cassandra.driver.request import Request
+    from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.driver.tables import TableInfo
+    from prefect_cassandra.ledger.chunks import LoadBlock
+    from prefect_cassandra.ledger.undoing import Reason
+    from prefect_cassandra.writes.limits import BatchLimits
+    from prefect_cassandra.writes.undo_rows import ColumnTimes, Decision, Stamps
+
+_VIEWS = """SELECT view_name, base_table_name FROM system_schema.views WHERE keyspace_name = ?"""
+_UPDATE = "UPDATE"
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """A content and the stamps that it used.
+
+    Attributes:
+        content: Which content.
+        blocks: Its blocks.
+        slots: Stamp of each chunk, with where its image is, if it has one.
+        imaged: Stamps of the chunks that have images.
+        kind: What wrote it: LOAD, or the kind of a statement.
+    """
+
+    content: Content
+    blocks: tuple[LoadBlock, ...]
+    slots: dict[int, Place]
+    imaged: frozenset[int]
+    kind: str
+
+    @property
+    def stamps(self) -> Stamps:
+        """The stamps, in order."""
+        return np.array(sorted(self.slots), np.int64)
+
+
+def undo_contents(  # noqa: PLR0913 -- what, why, who, and whether at all
+    session: Session,
+    contents: Iterable[Content],
+    *,
+    reason: Reason = "UNDO",
+    person: str = "",
+    run: str = "",
+    dry_run: bool = False,
+) -> list[UndoReport]:
+    """Take away what contents of loads wrote, table by table; again, it changes nothing.
+
+    Args:
+        session: Logged in as a role that may read and write the tables and the ledger.
+        contents: What to undo. All of one table are undone with one look at it.
+        reason: Why, for the record.
+        person: Who asked, for the record.
+        run: The flow run that asked or whose load it is, for the record.
+        dry_run: Only count what would be done.
+
+    Raises:
+        CannotUndoError: Undoing cannot be exact in one of the tables; nothing was done in any.
+        StatementError: A table is not there any more; nothing was done in any.
+        NoStampsError: There is no ledger for this role.
+
+    And what `Session.execute` does: then some of it may be done, and the ledger has noted the rest.
+    """
+    by_table: defaultdict[str, list[Content]] = defaultdict(list)
+    for content in sorted(set(contents)):
+        by_table[content.table].append(content)
+    tables = {name: undoable_table(session, name) for name in by_table}
+    undoings = CassandraUndoings(session)
+    found: list[UndoReport] = []
+    for name, wanted in by_table.items():
+        if not dry_run:
+            # On record before the chunks are read: who adds one after that will see it.
+            for content in wanted:
+                undoings.begin(content, reason, person=person, run=run)
+        used = [used_by(session, content) for content in wanted]
+        counts = _Undoing(session, tables[name], used, dry_run=dry_run).run()
+        for one in used:
+            did = counts[one.content]
+            found.append(_report(one, did, dry_run=dry_run))
+            if not dry_run:
+                _end(session, one, reason, did)
+    return found
+
+
+def contents_of_runs(
+    session: Session, runs: Iterable[str], table: str | None = None
+) -> list[Content]:
+    """Return what flow runs wrote and was not swept since.
+
+    Args:
+        session: Logged in as a role that may read the ledger.
+        runs: Identifiers of flow runs.
+        table: `keyspace.table`, as stored, to look at that one alone.
+
+    Raises:
+        ConfigurationError: The ledger knows nothing that one of the runs wrote.
+        NoStampsError: There is no ledger for this role.
+    """
+    found: set[Content] = set()
+    for run in runs:
+        blocks = blocks_of_run(session, run, table)
+        if not blocks:
+            where = f" into {table}" if table else ""
+            raise ConfigurationError(
+                f"The ledger knows nothing that run {run!r} wrote{where}.",
+                hint="Give the whole identifier of a flow run, as its page shows it.",
+            )
+        for block in blocks:
+            asked = block.request
+            found.add(Content(block.table, asked.load_key, asked.generation))
+    undoings = CassandraUndoings(session)
+    swept = {
+        one
+        for one in found
+        for did in (undoings.of_load(one.table, one.key).get(one.generation),)
+        if did is not None and did.reason == "REPLACED" and did.state == "DONE"
+    }
+    return sorted(found - swept)
+
+
+def used_by(session: Session, content: Content) -> Used:
+    """Look up which stamps a content used.
+
+    Raises what `Session.execute` does, and NoStampsError when there is no ledger.
+    """
+    store = CassandraLoads(session)
+    blocks = [
+        one
+        for one in store.blocks(content.table, content.key)
+        if one.generation == content.generation
+    ]
+    slots: dict[int, Place] = {}
+    for block in blocks:
+        used = used_slots(store.chunks(content.table, block.start))
+        slots |= {stamp: Place(block.start, number) for stamp, number in used.items()}
+    imaged = frozenset(
+        stamp for stamp, place in slots.items() if has_image(session, content.table, *place)
+    )
+    first = block_at(session, content.table, blocks[0].start) if blocks else None
+    kind = first.request.kind if first else "LOAD"
+    return Used(content, tuple(blocks), slots, imaged, kind)
+
+
+def undoable_table(session: Session, name: str) -> TableInfo:
+    """Return what a table looks like, if undoing can be exact in it.
+
+    Args:
+        session: Where it is.
+        name: `keyspace.table`, as stored.
+
+    Raises:
+        CannotUndoError: It has materialised views, counters, or a list that is not frozen.
+        StatementError: There is no such table.
+    """
+    keyspace, _, table = name.partition(".")
+    info = session.table(keyspace, table)
+    views = [
+        row["view_name"]
+        for row in session.execute(_VIEWS, [keyspace])
+        if row["base_table_name"] == table
+    ]
+    if views:
+        raise CannotUndoError(
+            f"{name} has the materialised view {views[0]}, in which tombstones below later writes "
+            "leave other rows than in the table",
+            hint="Drop its views first, or delete the rows with plain statements.",
+        )
+    for column in info.columns:
+        if column.cql_type == "counter" or column.is_plain_list:
+            raise CannotUndoError(
+                f"{name} has the column {column.name} of type {column.cql_type}, whose cells carry "
+                "no stamps"
+            )
+    return info
+
+
+def _report(used: Used, counts: Counts, *, dry_run: bool) -> UndoReport:
+    content = used.content
+    return UndoReport(
+        content.table,
+        content.key,
+        content.generation,
+        used.kind,
+        len(used.slots),
+        len(used.imaged),
+        counts.rows_removed,
+        counts.cells_cleared,
+        counts.cells_restored,
+        dry_run=dry_run,
+    )
+
+
+def _end(session: Session, used: Used, reason: Reason, counts: Counts) -> None:
+    if reason != "REPLACED":
+        undone = [replace(one, state="UNDONE") for one in used.blocks]
+        CassandraLoads(session).end(used.content.table, used.content.key, undone)
+    CassandraUndoings(session).end(used.content, reason, counts)
+
+
+@dataclass(slots=True)
+class _Undoing:
+    """One pass over one table."""
+
+    session: Session
+    table: TableInfo
+    used: Sequence[Used]
+    dry_run: bool
+    counts: defaultdict[Content, Counts] = field(default_factory=lambda: defaultdict(Counts))
+    _limits: BatchLimits | None = None
+
+    @property
+    def name(self) -> str:
+        return dotted(self.table.keyspace, self.table.name)
+
+    @property
+    def limits(self) -> BatchLimits:
+        if self._limits is None:
+            self._limits = server_limits(self.session)
+        return self._limits
+
+    def run(self) -> dict[Content, Counts]:
+        """Carry it out, and return what was done of each content."""
+        # Rows with images first: what is then left of the other chunks is told by a scan.
+        for requests in (self._imaged(), self._blind()):
+            if self.dry_run:
+                for _ in requests:
+                    pass
+            else:
+                Pump(self.session).run(requests)
+        return self.counts
+
+    def _imaged(self) -> Iterator[Request]:
+        """Yield what undoes the chunks that have images."""
+        places = {stamp: one.slots[stamp] for one in self.used for stamp in one.imaged}
+        if not places:
+            return
+        now = DatabaseTime(self.session)()
+        for stamp, made, whole in plans(ImagedChunks(self.session, self.table, places, now)):
+            content = next(one.content for one in self.used if stamp in one.slots)
+            restored = sum(int(np.count_nonzero(one.restores)) for one in made.columns.values())
+            cleared = sum(int(np.count_nonzero(one.clears)) for one in made.columns.values())
+            removed = int(np.count_nonzero(made.gone))
+            self.counts[content] += Counts(removed, cleared, restored)
+            if not self.dry_run:
+                clustering = self.table.clustering_key if whole else ()
+                yield from restoring(self.session, self.table, clustering, made, self.limits)
+
+    def _blind(self) -> Iterator[Request]:
+        """Yield what undoes the chunks without images: whatever has their stamps."""
+        stamps = [stamp for one in self.used for stamp in one.slots if stamp not in one.imaged]
+        if not stamps:
+            return
+        slots = np.array(sorted(stamps), np.int64)
+        regular, static = self._columns("regular"), self._columns("static")
+        if not regular and not static:
+            raise self._only_keys()
+        if regular:
+            for batch in self._scan(self.table.primary_key, regular):
+                yield from self._rows(batch, regular, slots)
+        if static:
+            for batch in self._scan(self.table.partition_key, static, per_partition_limit=1):
+                yield from self._statics(batch, static, slots)
+
+    def _columns(self, kind: str) -> list[str]:
+        return [column.name for column in self.table.columns if column.kind == kind]
+
+    def _scan(
+        self, keys: Sequence[str], timed: Sequence[str], per_partition_limit: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        selection = Selection(
+            columns=keys, writetime=timed, per_partition_limit=per_partition_limit
+        )
+        yield from Scan(self.session, self.name, ScanOptions(selection))
+
+    def _rows(
+        self, batch: pa.RecordBatch, names: Sequence[str], slots: Stamps
+    ) -> Iterator[Request]:
+        columns = [times_of(batch[f"writetime({name})"], slots) for name in names]
+        unmarked = [one.stamps for one in self.used if one.kind == _UPDATE]
+        made = decide(columns, np.concatenate(unmarked) if unmarked else np.empty(0, np.int64))
+        self._count(columns, made)
+        yield from self._removals(batch, made)
+        yield from self._clearings(batch, names, made, self.table.clustering_key)
+
+    def _statics(
+        self, batch: pa.RecordBatch, names: Sequence[str], slots: Stamps
+    ) -> Iterator[Request]:
+        columns = [times_of(batch[f"writetime({name})"], slots) for name in names]
+        made = decide_static(columns)
+        self._count(columns, made)
+        yield from self._clearings(batch, names, made, ())
+
+    def _count(self, columns: Sequence[ColumnTimes], made: Decision) -> None:
+        latest = np.maximum.reduce([one.ours for one in columns])
+        for one in self.used:
+            gone = int(np.count_nonzero(made.gone & np.isin(latest, one.stamps)))
+            cells = sum(
+                int(np.count_nonzero(~made.gone & ~column.mixed & np.isin(column.ours, one.stamps)))
+                for column in columns
+            )
+            self.counts[one.content] += Counts(gone, cells)
+
+    def _removals(self, batch: pa.RecordBatch, made: Decision) -> Iterator[Request]:
+        """Yield row tombstones."""
+        places = np.flatnonzero(made.remove)
+        if self.dry_run or not len(places):
+            return
+        where = " AND ".join(f"{quote(name)} = ?" for name in self.table.primary_key)
+        prepared = self.session.prepare(f"DELETE FROM {self.name} WHERE {where}")  # noqa: S608 -- quoted
+        rows = self._keys(batch, places, prepared, 0, self.table.clustering_key)
+        yield from self._at_each(prepared, rows, made.remove[places])
+
+    def _clearings(
+        self,
+        batch: pa.RecordBatch,
+        names: Sequence[str],
+        made: Decision,
+        clustering: Sequence[str],
+    ) -> Iterator[Request]:
+        """Yield cell tombstones: an UPDATE, which makes no row marker, with nulls."""
+        places = np.flatnonzero(np.any([one > 0 for one in made.clear], axis=0))
+        if self.dry_run or not len(places):
+            return
+        prepared = self.session.prepare(self._update(names, clustering))
+        rows = self._keys(batch, places, prepared, len(names), clustering)
+        stamps = np.concatenate(made.clear)
+        for stamp in np.unique(stamps[stamps > 0]):
+            absent = [
+                AbsentCells(np.where(one[places] == stamp, NULL, UNSET)) for one in made.clear
+            ]
+            here = np.flatnonzero(np.any([one.codes == NULL for one in absent], axis=0))
+            yield from row_requests(
+                self.session,
+                prepared,
+                rows._replace(values=absent).take(here),
+                self.limits,
+                tombstone_of(int(stamp)),
+            )
+
+    def _at_each(self, prepared: Prepared, rows: Rows, stamps: Stamps) -> Iterator[Request]:
+        for stamp in np.unique(stamps):
+            here = rows.take(np.flatnonzero(stamps == stamp))
+            yield from row_requests(
+                self.session, prepared, here, self.limits, tombstone_of(int(stamp))
+            )
+
+    def _update(self, names: Sequence[str], clustering: Sequence[str]) -> str:
+        values = ", ".join(f"{quote(name)} = ?" for name in names)
+        keys = (*self.table.partition_key, *clustering)
+        where = " AND ".join(f"{quote(name)} = ?" for name in keys)
+        return f"UPDATE {self.name} SET {values} WHERE {where}"  # noqa: S608 -- quoted names
+
+    def _keys(
+        self,
+        batch: pa.RecordBatch,
+        places: Stamps,
+        prepared: Prepared,
+        first: int,
+        clustering: Sequence[str],
+    ) -> Rows:
+        """Return the encoded keys of some rows; their markers begin with number `first`."""
+        taken = batch.take(places)
+        names = (*self.table.partition_key, *clustering)
+        cells: list[Cells] = [
+            encode(taken[name], value_encoder(prepared, first + number)).cells
+            for number, name in enumerate(names)
+        ]
+        partition = len(self.table.partition_key)
+        return Rows([], cells[:partition], cells[partition:])
+
+    def _only_keys(self) -> CannotUndoError:
+        return CannotUndoError(
+            f"{self.table.keyspace}.{self.table.name} has key columns only, and keys have no write "
+            "time that tells who wrote them",
+            hint="Load such a table with before_image=True, which keeps the keys.",
+        )
