@@ -115,8 +115,8 @@ class Nursery:
         return self
 
     def __exit__(self, *_args: object) -> None:
-        self._stdin.close()
-        self.process.wait(timeout=30)
+        with self.process:  # closes its pipes, upon which it ends
+            pass
 
     def start(self, loader: Loader) -> int:
         """Start a loading process and return its number."""
