@@ -44,7 +44,7 @@ demo: setup ## real flights through a real Prefect into a real Cassandra; KEEP=1
 
 .PHONY: test
 test: setup ## every test: unit, chart, and integration against real Cassandra and Prefect
-	@$(RUN)/python -m pytest -n 3 --no-loadscope-reorder tests/unit tests/chart tests/integration $(ARGS)
+	@$(RUN)/python -m pytest -n 3 --no-loadscope-reorder -m "not long" tests/unit tests/chart tests/integration $(ARGS)
 
 .PHONY: test-unit
 test-unit: setup ## the tests that need no server
@@ -52,7 +52,12 @@ test-unit: setup ## the tests that need no server
 
 .PHONY: test-integration
 test-integration: setup ## the tests on real servers
-	@$(RUN)/python -m pytest -n 3 --no-loadscope-reorder tests/integration $(ARGS)
+	@$(RUN)/python -m pytest -n 3 --no-loadscope-reorder -m "not long" tests/integration $(ARGS)
+
+# MODEL_SEED=n begins with that seed, as a failure names it.
+.PHONY: model
+model: setup ## 2,000 random histories of loads on a real node against a model of it, and twenty killed loads
+	@$(RUN)/python -m pytest -m long tests/integration/test_ledger_model.py tests/integration/test_ledger_faults.py $(ARGS)
 
 # The same on Kubernetes: Docker, kind, helm and kubectl are expected. KIND_NODE_IMAGE names another node image.
 .PHONY: kind-up

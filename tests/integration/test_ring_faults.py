@@ -17,14 +17,24 @@ import pytest
 from prefect_cassandra.driver.config import RetryRules
 from prefect_cassandra.driver.session import Session
 from prefect_cassandra.errors import NotAppliedError, OutcomeUnknownError, UnreachableError
+from prefect_cassandra.ledger.load_store import CassandraLoads
 from prefect_cassandra.local.cassandra import Cassandra, CassandraConfig
+from prefect_cassandra.schema import apply
 from prefect_cassandra.settings import LocalSettings
+from prefect_cassandra.writes import stamped
+from prefect_cassandra.writes.loader import LoadOptions, load
+from prefect_cassandra.writes.sources import CHUNK_ROWS
 from support.ports import free_ports
+from support.schema import Ground
+from support.stamped_loader import rows
+from support.stamps import WHO
 from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import pyarrow as pa
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -197,3 +207,42 @@ def test_no_acknowledged_write_is_lost_when_a_node_stops_answering(ring: Cassand
     eventually(lambda: up_nodes(ring) == 3, within=120)
     session.close()
     check(ring, outcomes)
+
+
+def test_a_stamped_load_goes_on_when_a_node_is_killed(
+    ring: Cassandra, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stamped, "_MOST_ROWS", CHUNK_ROWS)
+    chunks, victim = 6, ring.nodes[1]
+    with closing(Session(ring.cluster_config())) as superuser:
+        ground = Ground.make(ring.cluster_config(), superuser, tmp_path, copies=3)
+        table = f"{ground.keyspace}.t"
+        create = f"CREATE TABLE IF NOT EXISTS {table} (p int, k int, v text, PRIMARY KEY (p, k));"
+        ground.write("0001_table", text=f"{create}\n")
+        apply(ground.config, ground.installation)
+
+    def batches() -> Iterator[pa.Table]:
+        for number in range(chunks):
+            if number == chunks // 2:
+                victim.signal(signal.SIGKILL)
+            yield rows(number * CHUNK_ROWS, (number + 1) * CHUNK_ROWS)
+
+    kept = LoadOptions(stamped=stamped.Stamped("killed", WHO))
+    with closing(Session(ground.role("flow"))) as session:
+        assert load(session, table, batches, kept).rows == chunks * CHUNK_ROWS
+        victim.kill()
+        victim.start()
+        victim.wait_ready(120)
+        eventually(lambda: up_nodes(ring) == 3, within=120)
+        (block,) = CassandraLoads(session).blocks(table, "killed")
+        query = f"SELECT k, v, WRITETIME(v) AS at FROM {table}"  # noqa: S608 -- our own
+        found = {
+            row["k"]: (row["v"], row["at"])
+            for row in session.execute(query, consistency="ALL", timeout=60, fetch_size=1000)
+        }
+        assert found == {
+            number: (f"value {number}", block.slot(number // CHUNK_ROWS))
+            for number in range(chunks * CHUNK_ROWS)
+        }
+        assert block.state == "DONE"
+        assert load(session, table, rows(0, chunks * CHUNK_ROWS), kept).rows == 0

@@ -27,7 +27,8 @@ TABLE = "CREATE TABLE IF NOT EXISTS {keyspace}.{table} (k int PRIMARY KEY, v tex
 class Ground:
     """One application keyspace that no other test uses.
 
-    `secrets` is the node's own folder: the orchestration roles are shared by all tests.
+    `secrets` is the node's own folder: the orchestration roles are shared by all tests. `copies` is
+    how many nodes keep each row.
     """
 
     config: ClusterConfig
@@ -35,14 +36,16 @@ class Ground:
     folder: Path
     secrets: Path
     keyspace: str
+    copies: int = 1
 
     @classmethod
-    def make(cls, config: ClusterConfig, superuser: Session, folder: Path) -> Ground:
+    def make(
+        cls, config: ClusterConfig, superuser: Session, folder: Path, copies: int = 1
+    ) -> Ground:
         assert config.login is not None
         assert config.login.folder is not None
-        made = cls(
-            config, superuser, folder, config.login.folder.parent, f"schema_{uuid.uuid4().hex[:10]}"
-        )
+        secrets, keyspace = config.login.folder.parent, f"schema_{uuid.uuid4().hex[:10]}"
+        made = cls(config, superuser, folder, secrets, keyspace, copies)
         (folder / "migrations").mkdir()
         made.write_file()
         return made
@@ -51,7 +54,7 @@ class Ground:
         row = self.superuser.execute("SELECT data_center FROM system.local").one()
         assert row is not None
         content = {
-            "environments": {"test": {"replication": {row["data_center"]: 1}}},
+            "environments": {"test": {"replication": {row["data_center"]: self.copies}}},
             "keyspaces": {self.keyspace: {"migrations": "migrations", **application}},
         }
         self.file.write_text(yaml.safe_dump(content))
