@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from prefect_cassandra import errors
 from prefect_cassandra.driver.arrow_types import NESTED, SCALARS
-from prefect_cassandra.settings import DriverSettings, LocalSettings
+from prefect_cassandra.settings import DriverSettings, LedgerSettings, LocalSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ def settings_page() -> str:
         "A setting is looked up in this order: the environment variable, `.env`, `prefect.toml`,",
         "`pyproject.toml`, the active Prefect profile, the default.\n",
     ]
-    for model in (DriverSettings, LocalSettings):
+    for model in (DriverSettings, LedgerSettings, LocalSettings):
         prefix = str(model.model_config["env_prefix"])
         lines += [f"## {model.__name__}\n", f"{(model.__doc__ or '').splitlines()[0]}\n"]
         lines += ["| variable | default | what it is |", "|---|---|---|"]

@@ -65,6 +65,23 @@ class DriverSettings(PrefectBaseSettings):
     )
 
 
+class LedgerSettings(PrefectBaseSettings):
+    """What the ledger of writes keeps: `PREFECT_INTEGRATIONS_CASSANDRA_LEDGER_*`."""
+
+    model_config: ClassVar[SettingsConfigDict] = build_settings_config((*_PATH, "ledger"))
+
+    undo_window: int = Field(
+        default=14,
+        ge=1,
+        le=3650,
+        description=(
+            "Days for which the ledger keeps what only undoing and proof need: the filters of the "
+            "keys that a chunk wrote (1.25 bytes a row) and the keys that a statement deleted. "
+            "Who has which stamps is kept for as long as the table."
+        ),
+    )
+
+
 class LocalSettings(PrefectBaseSettings):
     """The stack on one machine: `PREFECT_INTEGRATIONS_CASSANDRA_LOCAL_*`."""
 

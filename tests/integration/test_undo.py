@@ -3,17 +3,23 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
 
+from prefect_cassandra.cli.app import run as command
 from prefect_cassandra.driver.sharing import shared_session
 from prefect_cassandra.errors import CannotUndoError, UndoneError
 from prefect_cassandra.ledger.undoing import CassandraUndoings, Content
+from prefect_cassandra.reads.frames import collect
+from prefect_cassandra.reads.query import Selection
+from prefect_cassandra.reads.scan import Scan, ScanOptions
 from prefect_cassandra.schema import apply
 from prefect_cassandra.writes.loader import LoadOptions, load
 from prefect_cassandra.writes.sources import CHUNK_ROWS
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.writes.undo_report import UndoReport
 
 _TABLES = 20
+DAY = timedelta(days=1)
 _SHAPES = {
     "t": "(p int, k int, v text, w int, tags set<text>, PRIMARY KEY (p, k))",
     "s": "(p int, k int, note text static, v text, PRIMARY KEY (p, k))",
@@ -223,13 +230,16 @@ def test_tables_in_which_undoing_cannot_be_exact_are_refused(
     target.table = f"{ground.keyspace}.keys"
     target.load(rows(range(10)), "load")
     with pytest.raises(CannotUndoError, match="has key columns only"):
-        target.undo("load", dry_run=True)
+        target.undo("load")
+    assert CassandraUndoings(target.session).of_load(target.table, "load") == {}
     ground.superuser.execute(
         f"CREATE TABLE {ground.keyspace}.counts (p int PRIMARY KEY, n counter)"
     )
     target.table = f"{ground.keyspace}.counts"
     with pytest.raises(CannotUndoError, match="the column n of type counter"):
         target.undo(uuid.uuid4().hex)
+    with pytest.raises(CannotUndoError, match="the column n of type counter"):
+        target.load(rows(range(1)), "load", keep_images=DAY)
 
 
 def test_undoing_the_middle_of_three_loads_leaves_what_the_other_two_alone_would(
@@ -240,7 +250,7 @@ def test_undoing_the_middle_of_three_loads_leaves_what_the_other_two_alone_would
     first = rows(range(30), v="a", tags=["x", "y"])
     third = rows(range(50, 70), v="c", tags=["z"])
     target.load(first, "first")
-    target.load(rows(range(20, 60), v="b", w=2, tags=["y"]), "second", before_image=True)
+    target.load(rows(range(20, 60), v="b", w=2, tags=["y"]), "second", keep_images=DAY)
     target.load(third, "third")
     alone.load(first, "first")
     alone.load(third, "third")
@@ -274,44 +284,84 @@ def test_a_ttl_goes_on_where_it_was(target: Target) -> None:
     target.session.execute(f"{insert} USING TTL 1000", [1])
     target.session.execute(insert, [2])
     target.session.execute(f"UPDATE {target.table} USING TTL 500 SET w = 5 WHERE p = 0 AND k = 2")
-    target.load(rows(range(1, 3), v="new", w=2, tags=["y"]), "load", before_image=True)
+    target.load(rows(range(1, 3), v="new", w=2, tags=["y"]), "load", keep_images=DAY)
     (did,) = target.undo("load")
     assert did.cells_restored == 6
-    query = f"SELECT k, v, w, tags, ttl(v) AS tv, ttl(w) AS tw, ttl(tags) AS tt FROM {target.table}"
-    found = {row["k"]: row for row in target.session.execute(query)}
+    selection = Selection(ttl=["v", "w", "tags"])
+    table = collect(Scan(target.session, target.table, ScanOptions(selection)), "table")
+    found = {row["k"]: row for row in table.to_pylist()}
     assert [found[key]["v"] for key in (1, 2)] == ["old", "old"]
-    assert 900 < found[1]["tv"] <= 1000
-    assert 900 < found[1]["tt"][0] <= 1000
+    assert 900 < found[1]["ttl(v)"] <= 1000
+    assert 900 < found[1]["ttl(tags)"][0] <= 1000
     assert found[2]["w"] == 5
-    assert 400 < found[2]["tw"] <= 500
-    assert (found[2]["tv"], found[2]["tt"]) == (None, [None])
+    assert 400 < found[2]["ttl(w)"] <= 500
+    assert (found[2]["ttl(v)"], found[2]["ttl(tags)"]) == (None, [None])
 
 
 def test_a_key_that_comes_in_two_chunks_gets_back_what_was_before_both(target: Target) -> None:
     target.load(rows(range(1), v="old", w=1), "first")
-    several = [
-        rows(range(CHUNK_ROWS), v="one", w=2),
-        rows(range(CHUNK_ROWS), v="two", w=None),
-    ]
-    target.load(several, "second", before_image=True)
+    # Pieces with other columns are chunks of their own.
+    several = [rows(range(1), v="one", w=2), rows(range(1), v="two")]
+    target.load(several, "second", keep_images=DAY)
     target.undo("second")
     assert values(target.state()) == {(0, 0): {"v": "old", "w": 1}}
 
 
 def test_two_loads_are_undone_at_once(target: Target) -> None:
     target.load(rows(range(10), v="old"), "first")
-    target.load(rows(range(5, 15), v="second"), "second", before_image=True)
-    target.load(rows(range(8, 20), v="third", w=3), "third", before_image=True)
+    target.load(rows(range(5, 15), v="second"), "second", keep_images=DAY)
+    target.load(rows(range(8, 20), v="third", w=3), "third", keep_images=DAY)
     done = target.undo("second", "third")
     assert values(target.state()) == {(0, key): {"v": "old"} for key in range(10)}
     assert sum(one.rows_removed for one in done) == 10
 
 
+def test_what_was_undone_does_not_come_back_with_a_later_load(target: Target) -> None:
+    target.load(rows(range(4), v="old", w=1), "first")
+    target.load(rows(range(6), v="wrong"), "second", keep_images=DAY)
+    target.load(rows(range(8), v="third"), "third", keep_images=DAY)
+    target.undo("second")
+    assert values(target.state())[0, 5] == {"v": "third"}
+    target.undo("third")
+    assert values(target.state()) == {(0, key): {"v": "old", "w": 1} for key in range(4)}
+
+
 def test_rows_of_keys_alone_are_known_by_their_images(ground: Ground, target: Target) -> None:
     target.table = f"{ground.keyspace}.keys"
     target.load(rows(range(1000, 1005)), "before")
-    target.load(rows(range(1003, 1010)), "load", before_image=True)
-    (did,) = target.undo("load")
+    target.load(rows(range(1003, 1010)), "with image", keep_images=DAY)
+    (did,) = target.undo("with image")
     found = target.session.execute(f"SELECT k FROM {target.table}").rows
     assert sorted(row["k"] for row in found if row["k"] >= 1000) == list(range(1000, 1005))
     assert did.rows_removed == 5
+
+
+def test_the_commands_undo_and_repair(
+    ground: Ground, target: Target, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (address,) = ground.config.contact_points
+    login = ground.secrets / f"{ground.keyspace}_flow"
+    options = ["--contact-points", address, "--port", str(ground.config.port)]
+    options += ["--login-folder", str(login), "--table", target.table]
+    name = uuid.uuid4().hex
+    target.load(rows(range(5), v="a"), name)
+    assert command(["undo", name, "--dry-run", *options]) == 0
+    assert "Nothing was done yet." in capsys.readouterr().out
+    assert len(target.state()) == 5
+    assert command(["undo", name, "--yes", "--output", "json", *options]) == 0
+    (did,) = json.loads(capsys.readouterr().out)
+    assert (did["rows_removed"], did["imaged_chunks"], did["chunks"]) == (5, 0, 1)
+    assert target.state() == {}
+    assert command(["undo", "nobody", "--yes", *options]) == 2
+    assert "knows nothing that run 'nobody' wrote" in capsys.readouterr().err
+    # An undoing that was begun and not finished.
+    target.load(rows(range(5), v="a"), name)
+    CassandraUndoings(target.session).begin(Content(target.table, name, 2), "UNDO")
+    assert command(["ledger", "repair", "--dry-run", *options]) == 0
+    assert "was begun and not finished" in capsys.readouterr().out
+    assert len(target.state()) == 5
+    assert command(["ledger", "repair", *options]) == 0
+    assert target.state() == {}
+    capsys.readouterr()
+    assert command(["ledger", "repair", *options]) == 0
+    assert "Nothing is unfinished." in capsys.readouterr().out

@@ -42,7 +42,8 @@ def undo(  # noqa: PLR0913 -- every option of the command
     from prefect_cassandra.cli.undo_output import confirmed, show_undone
     from prefect_cassandra.driver.identifiers import qualified
     from prefect_cassandra.driver.session import Session
-    from prefect_cassandra.writes.undo import contents_of_runs, undo_contents
+    from prefect_cassandra.writes.undo import undo_contents
+    from prefect_cassandra.writes.undo_lookup import contents_of_runs
 
     name = None if table is None else ".".join(qualified(table))
     with closing(Session(config_of(nodes or Nodes()))) as session:

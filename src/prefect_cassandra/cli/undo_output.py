@@ -94,6 +94,11 @@ def show_verdicts(verdicts: Sequence[Verdict], output: str) -> None:
 def _warnings(reports: Sequence[UndoReport]) -> list[str]:
     found = []
     for one in reports:
+        if one.cells_left:
+            found.append(
+                f"{one.table}: {one.cells_left:,} collections keep elements of {one.load_key!r}, "
+                "which it added to elements of others."
+            )
         if one.kind == "DELETE":
             found.append(f"{one.table}: what {one.load_key!r} deleted does not come back.")
         elif one.blind:

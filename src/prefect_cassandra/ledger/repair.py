@@ -55,7 +55,9 @@ def decide(owed: Owed, blocks: Sequence[LoadBlock], fate: RunFate) -> Verdict:
     if owed.reason == "REPLACED":
         newest = max(one.generation for one in blocks)
         done = any(one.generation == newest and one.state == "DONE" for one in blocks)
-        if done or newest == owed.content.generation:
+        if newest == owed.content.generation:
+            return Verdict(owed, Mending.FORGET, "nothing took its place")
+        if done:
             return Verdict(owed, Mending.UNDO, "newer content took its place")
         return Verdict(owed, Mending.LEAVE, "the newer content is not written whole yet")
     return _of_transaction(owed, fate)

@@ -95,17 +95,20 @@ class Counts:
         rows_removed: Rows that are gone: nobody else's cells were in them.
         cells_cleared: Cells of rows that stay which hold nothing now.
         cells_restored: Cells that hold again what they held before the load.
+        cells_left: Collections that keep elements of the load beside older ones of others.
     """
 
     rows_removed: int = 0
     cells_cleared: int = 0
     cells_restored: int = 0
+    cells_left: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
             self.rows_removed + other.rows_removed,
             self.cells_cleared + other.cells_cleared,
             self.cells_restored + other.cells_restored,
+            self.cells_left + other.cells_left,
         )
 
 

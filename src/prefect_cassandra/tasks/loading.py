@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from prefect import task
@@ -13,7 +14,7 @@ from prefect.context import TaskRunContext
 
 from prefect_cassandra.blocks import CassandraCluster
 from prefect_cassandra.errors import ConfigurationError
-from prefect_cassandra.settings import DriverSettings
+from prefect_cassandra.settings import DriverSettings, LedgerSettings
 from prefect_cassandra.tasks.following import TAGS, run_logger
 from prefect_cassandra.tasks.load_artifacts import follower, known_rows, table_artifacts
 from prefect_cassandra.tasks.provenance import default_key, provenance
@@ -72,9 +73,9 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
             load is the same in each attempt of its task and each restart of its flow run.
         replace: Write other content than before under the same `key` whole, at newer stamps,
             instead of refusing it. Without a `key` that is always done.
-        before_image: Keep in the ledger, for 30 days, what the rows held before, so that undoing
-            this load brings it back; each row is read before it is written. Inside of a Prefect
-            transaction it is always kept.
+        before_image: Keep in the ledger, for the undo window, what the rows held before, so that
+            undoing this load brings it back; each row is read before it is written. Inside of a
+            Prefect transaction it is always kept.
 
     Returns:
         Rows and bytes written, rows merged and rejected, requests, repeats and seconds. In a run
@@ -201,13 +202,14 @@ def _kept(  # noqa: PLR0913 -- the load's own parameters
     if name is None:
         return options
     own, transactional = key is not None, transaction_around() is not None
+    keep = timedelta(days=LedgerSettings().undo_window)
     stamped = Stamped(
         name,
         provenance(data),
         replace=replace or not own,
         # What may have to be undone has to be kept.
         optional=not own and not before_image and not transactional,
-        before_image=before_image or transactional,
+        keep_images=keep if before_image or transactional else None,
         transactional=transactional,
     )
     return dataclasses.replace(options, stamped=stamped)

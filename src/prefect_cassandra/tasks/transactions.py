@@ -89,10 +89,11 @@ def _owed(session: Session, key: str, run: str) -> list[Owed]:
 
 def _task_runs() -> int:
     """Return how many task runs this code stands in, one inside of the other."""
-    count, context = 0, TaskRunContext.get()
+    context, found = TaskRunContext.get(), set()
     while context is not None:
-        count += 1
+        # Prefect enters the context of one task run several times.
+        found.add(context.task_run.id)
         token = context._token  # noqa: SLF001 -- Prefect has no name for the context around one
         before = token.old_value if token is not None else Token.MISSING
         context = before if isinstance(before, TaskRunContext) else None
-    return count
+    return len(found)

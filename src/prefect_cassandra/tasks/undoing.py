@@ -51,10 +51,8 @@ def undo_run(
         NoStampsError: The cluster has no ledger, or not for this role.
     """
     from prefect_cassandra.driver.identifiers import qualified  # noqa: PLC0415 -- brings the driver in
-    from prefect_cassandra.writes.undo import (  # noqa: PLC0415 -- brings pyarrow in
-        contents_of_runs,
-        undo_contents,
-    )
+    from prefect_cassandra.writes.undo import undo_contents  # noqa: PLC0415 -- brings pyarrow in
+    from prefect_cassandra.writes.undo_lookup import contents_of_runs  # noqa: PLC0415 -- the same
 
     wanted = [runs] if isinstance(runs, str | UUID) else runs
     name = None if table is None else ".".join(qualified(table, cluster.keyspace))

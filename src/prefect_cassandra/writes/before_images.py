@@ -27,6 +27,7 @@ from prefect_cassandra.writes.undo_rows import times_of
 if TYPE_CHECKING:
     import uuid
     from collections.abc import Iterator, Sequence
+    from datetime import timedelta
 
     from prefect_cassandra.driver.encoded import Cells
     from prefect_cassandra.driver.request import Request
@@ -34,15 +35,13 @@ if TYPE_CHECKING:
     from prefect_cassandra.driver.tables import TableInfo
     from prefect_cassandra.writes.plan import Plan
 
-WINDOW = 30 * 24 * 3600
-"""Seconds that images are kept: for so long a load can be undone exactly."""
 _PART = 512 << 10
 _READ = """SELECT owner, part, parts, taken_at, image FROM prefect_ledger.before_images
  WHERE table_name = ? AND start = ? AND number = ?"""
 _KEPT = """SELECT owner, part, parts, taken_at FROM prefect_ledger.before_images
  WHERE table_name = ? AND start = ? AND number = ?"""
-_WRITE = f"""INSERT INTO prefect_ledger.before_images (table_name, start, number, owner, part,
- parts, taken_at, image) VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TTL {WINDOW}"""  # noqa: S608 -- a number
+_WRITE = """INSERT INTO prefect_ledger.before_images (table_name, start, number, owner, part,
+ parts, taken_at, image) VALUES (?, ?, ?, ?, ?, ?, ?, ?) USING TTL ?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +92,14 @@ class ImageTaker:
         session: Where the table and the ledger are.
         table: The table.
         owner: The attempt.
+        keep_for: How long images are kept.
         missing: Chunks of which no image could be kept, because they had been begun without.
     """
 
     session: Session
     table: TableInfo
     owner: uuid.UUID
+    keep_for: timedelta
     missing: int = 0
     _now: DatabaseTime | None = field(default=None)
 
@@ -163,7 +164,7 @@ class ImageTaker:
         for part, at in enumerate(parts):
             values = [
                 *(self._name, start, number, self.owner, part, len(parts), image.taken_at),
-                content[at : at + _PART],
+                *(content[at : at + _PART], round(self.keep_for.total_seconds())),
             ]
             yield self.session.single(
                 prepared, prepared.check(values), consistency=QUORUM, idempotent=True
@@ -266,7 +267,8 @@ def _keyed(content: bytes) -> Keyed | None:
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+    found = column.combine_chunks()
+    return pa.concat_arrays(found.chunks) if isinstance(found, pa.ChunkedArray) else found
 
 
 def _rows(session: Session, cql: str, table: str, start: int, number: int) -> list[dict[str, Any]]:

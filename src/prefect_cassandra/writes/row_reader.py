@@ -129,6 +129,8 @@ def _requests(
     session: Session, prepared: Prepared, table: TableInfo, keys: Sequence[Cells]
 ) -> Iterator[Request]:
     """Yield a query for each partition, or for so many rows of one."""
+    if not len(keys[0]):
+        return
     partition = len(table.partition_key)
     codes = equal_codes(keys[:partition])
     order = np.argsort(codes, kind="stable")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence, Sized
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,10 +34,11 @@ from prefect_cassandra.writes.sources import (
     Part,
     read_only_once,
 )
-from prefect_cassandra.writes.undo import undo_contents
+from prefect_cassandra.writes.undo import undo_contents, undoable_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import timedelta
 
     from prefect_cassandra.driver.encoded import Cells
     from prefect_cassandra.driver.pump import Answer
@@ -66,7 +67,8 @@ class Stamped:
         provenance: Who runs it, with what code.
         replace: Whether other content than before is written whole, instead of refused.
         optional: Whether a cluster without a ledger is loaded all the same, without stamps.
-        before_image: Whether what the rows held before is kept, so that undoing brings it back.
+        keep_images: How long it is kept what the rows held before, so that undoing brings it back;
+            None keeps nothing.
         transactional: Whether it is to be undone unless its transaction commits, which the ledger
             notes before anything is written.
     """
@@ -75,7 +77,7 @@ class Stamped:
     provenance: Provenance
     replace: bool = False
     optional: bool = False
-    before_image: bool = False
+    keep_images: timedelta | None = None
     transactional: bool = False
 
 
@@ -243,12 +245,15 @@ def open_stamped(
 
     Raises:
         LedgerError: It cannot be kept, and is not optional; nothing was written.
+        CannotUndoError: It may have to be undone, which is not possible there; nothing was written.
     """
     if wanted is None:
         return None
     identity = LoadIdentity(f"{table.keyspace}.{table.name}", wanted.key, wanted.provenance)
     try:
         _require_repeatable(table)
+        if wanted.keep_images is not None or wanted.transactional:
+            undoable_table(session, identity.table)
         load = open_load(session, identity, chunk_rows=CHUNK_ROWS, total_rows=_rows_known(data))
     except NoStampsError:
         if wanted.optional:
@@ -256,7 +261,9 @@ def open_stamped(
         raise
     if wanted.transactional:
         _owe(session, load)
-    images = ImageTaker(session, table, load.owner) if wanted.before_image else None
+    images = None
+    if wanted.keep_images is not None:
+        images = ImageTaker(session, table, load.owner, wanted.keep_images)
     return StampedChunks(load, images=images)
 
 
@@ -305,7 +312,7 @@ def replacing(
     if wanted.transactional:
         _owe(session, load)
     if images is not None:
-        images = ImageTaker(session, images.table, load.owner)
+        images = replace(images, owner=load.owner, missing=0)
     return StampedChunks(load, images=images)
 
 

@@ -16,26 +16,24 @@ import numpy as np
 from prefect_cassandra.driver.encoded import NULL, UNSET, AbsentCells, value_encoder
 from prefect_cassandra.driver.identifiers import dotted, quote
 from prefect_cassandra.driver.pump import Pump
-from prefect_cassandra.errors import CannotUndoError, ConfigurationError
+from prefect_cassandra.errors import CannotUndoError
 from prefect_cassandra.ledger.load_store import CassandraLoads
-from prefect_cassandra.ledger.lookup import block_at, blocks_of_run
 from prefect_cassandra.ledger.store import DatabaseTime
 from prefect_cassandra.ledger.undoing import (
     CassandraUndoings,
     Content,
     Counts,
     tombstone_of,
-    used_slots,
 )
 from prefect_cassandra.reads.query import Selection
 from prefect_cassandra.reads.scan import Scan, ScanOptions
-from prefect_cassandra.writes.before_images import has_image
 from prefect_cassandra.writes.limits import server_limits
 from prefect_cassandra.writes.restoring import restoring
 from prefect_cassandra.writes.sending import Rows, row_requests
-from prefect_cassandra.writes.undo_images import ImagedChunks, Place, plans
+from prefect_cassandra.writes.undo_images import ImagedChunks, plans
+from prefect_cassandra.writes.undo_lookup import UndoneBefore, Used, used_by
 from prefect_cassandra.writes.undo_report import UndoReport
-from prefect_cassandra.writes.undo_rows import decide, decide_static, times_of
+from prefect_cassandra.writes.undo_rows import decide, decide_static, only, times_of
 from prefect_cassandra.writes.wire import encode
 
 if TYPE_CHECKING:
@@ -48,37 +46,12 @@ if TYPE_CHECKING:
     from prefect_cassandra.driver.request import Request
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.driver.tables import TableInfo
-    from prefect_cassandra.ledger.chunks import LoadBlock
     from prefect_cassandra.ledger.undoing import Reason
     from prefect_cassandra.writes.limits import BatchLimits
     from prefect_cassandra.writes.undo_rows import ColumnTimes, Decision, Stamps
 
 _VIEWS = """SELECT view_name, base_table_name FROM system_schema.views WHERE keyspace_name = ?"""
 _UPDATE = "UPDATE"
-
-
-@dataclass(frozen=True, slots=True)
-class Used:
-    """A content and the stamps that it used.
-
-    Attributes:
-        content: Which content.
-        blocks: Its blocks.
-        slots: Stamp of each chunk, with where its image is, if it has one.
-        imaged: Stamps of the chunks that have images.
-        kind: What wrote it: LOAD, or the kind of a statement.
-    """
-
-    content: Content
-    blocks: tuple[LoadBlock, ...]
-    slots: dict[int, Place]
-    imaged: frozenset[int]
-    kind: str
-
-    @property
-    def stamps(self) -> Stamps:
-        """The stamps, in order."""
-        return np.array(sorted(self.slots), np.int64)
 
 
 def undo_contents(  # noqa: PLR0913 -- what, why, who, and whether at all
@@ -111,6 +84,8 @@ def undo_contents(  # noqa: PLR0913 -- what, why, who, and whether at all
     for content in sorted(set(contents)):
         by_table[content.table].append(content)
     tables = {name: undoable_table(session, name) for name in by_table}
+    for name, wanted in by_table.items():
+        _require_cells(session, tables[name], wanted)
     undoings = CassandraUndoings(session)
     found: list[UndoReport] = []
     for name, wanted in by_table.items():
@@ -126,65 +101,6 @@ def undo_contents(  # noqa: PLR0913 -- what, why, who, and whether at all
             if not dry_run:
                 _end(session, one, reason, did)
     return found
-
-
-def contents_of_runs(
-    session: Session, runs: Iterable[str], table: str | None = None
-) -> list[Content]:
-    """Return what flow runs wrote and was not swept since.
-
-    Args:
-        session: Logged in as a role that may read the ledger.
-        runs: Identifiers of flow runs.
-        table: `keyspace.table`, as stored, to look at that one alone.
-
-    Raises:
-        ConfigurationError: The ledger knows nothing that one of the runs wrote.
-        NoStampsError: There is no ledger for this role.
-    """
-    found: set[Content] = set()
-    for run in runs:
-        blocks = blocks_of_run(session, run, table)
-        if not blocks:
-            where = f" into {table}" if table else ""
-            raise ConfigurationError(
-                f"The ledger knows nothing that run {run!r} wrote{where}.",
-                hint="Give the whole identifier of a flow run, as its page shows it.",
-            )
-        for block in blocks:
-            asked = block.request
-            found.add(Content(block.table, asked.load_key, asked.generation))
-    undoings = CassandraUndoings(session)
-    swept = {
-        one
-        for one in found
-        for did in (undoings.of_load(one.table, one.key).get(one.generation),)
-        if did is not None and did.reason == "REPLACED" and did.state == "DONE"
-    }
-    return sorted(found - swept)
-
-
-def used_by(session: Session, content: Content) -> Used:
-    """Look up which stamps a content used.
-
-    Raises what `Session.execute` does, and NoStampsError when there is no ledger.
-    """
-    store = CassandraLoads(session)
-    blocks = [
-        one
-        for one in store.blocks(content.table, content.key)
-        if one.generation == content.generation
-    ]
-    slots: dict[int, Place] = {}
-    for block in blocks:
-        used = used_slots(store.chunks(content.table, block.start))
-        slots |= {stamp: Place(block.start, number) for stamp, number in used.items()}
-    imaged = frozenset(
-        stamp for stamp, place in slots.items() if has_image(session, content.table, *place)
-    )
-    first = block_at(session, content.table, blocks[0].start) if blocks else None
-    kind = first.request.kind if first else "LOAD"
-    return Used(content, tuple(blocks), slots, imaged, kind)
 
 
 def undoable_table(session: Session, name: str) -> TableInfo:
@@ -220,6 +136,24 @@ def undoable_table(session: Session, name: str) -> TableInfo:
     return info
 
 
+def _require_cells(session: Session, table: TableInfo, contents: Sequence[Content]) -> None:
+    """Refuse a table without a cell that would tell who wrote it, unless images have the keys.
+
+    Raises:
+        CannotUndoError: So it is.
+    """
+    if len(table.columns) > len(table.primary_key):
+        return
+    for content in contents:
+        used = used_by(session, content)
+        if used.imaged != set(used.slots):
+            raise CannotUndoError(
+                f"{content.table} has key columns only, and keys have no write time that tells who "
+                "wrote them",
+                hint="Load such a table with before_image=True, which keeps the keys.",
+            )
+
+
 def _report(used: Used, counts: Counts, *, dry_run: bool) -> UndoReport:
     content = used.content
     return UndoReport(
@@ -232,6 +166,7 @@ def _report(used: Used, counts: Counts, *, dry_run: bool) -> UndoReport:
         counts.rows_removed,
         counts.cells_cleared,
         counts.cells_restored,
+        counts.cells_left,
         dry_run=dry_run,
     )
 
@@ -280,13 +215,24 @@ class _Undoing:
         places = {stamp: one.slots[stamp] for one in self.used for stamp in one.imaged}
         if not places:
             return
+        blind = {stamp for one in self.used for stamp in one.slots} - set(places)
         now = DatabaseTime(self.session)()
-        for stamp, made, whole in plans(ImagedChunks(self.session, self.table, places, now)):
+        name = f"{self.table.keyspace}.{self.table.name}"
+        chunks = ImagedChunks(
+            self.session,
+            self.table,
+            sorted(places),
+            places,
+            blind,
+            now,
+            UndoneBefore(self.session, name),
+        )
+        for stamp, made, whole in plans(chunks):
             content = next(one.content for one in self.used if stamp in one.slots)
             restored = sum(int(np.count_nonzero(one.restores)) for one in made.columns.values())
             cleared = sum(int(np.count_nonzero(one.clears)) for one in made.columns.values())
             removed = int(np.count_nonzero(made.gone))
-            self.counts[content] += Counts(removed, cleared, restored)
+            self.counts[content] += Counts(removed, cleared + made.hidden, restored)
             if not self.dry_run:
                 clustering = self.table.clustering_key if whole else ()
                 yield from restoring(self.session, self.table, clustering, made, self.limits)
@@ -296,16 +242,14 @@ class _Undoing:
         stamps = [stamp for one in self.used for stamp in one.slots if stamp not in one.imaged]
         if not stamps:
             return
-        slots = np.array(sorted(stamps), np.int64)
+        blind = np.array(sorted(stamps), np.int64)
         regular, static = self._columns("regular"), self._columns("static")
-        if not regular and not static:
-            raise self._only_keys()
         if regular:
             for batch in self._scan(self.table.primary_key, regular):
-                yield from self._rows(batch, regular, slots)
+                yield from self._rows(batch, regular, blind)
         if static:
             for batch in self._scan(self.table.partition_key, static, per_partition_limit=1):
-                yield from self._statics(batch, static, slots)
+                yield from self._statics(batch, static, blind)
 
     def _columns(self, kind: str) -> list[str]:
         return [column.name for column in self.table.columns if column.kind == kind]
@@ -319,9 +263,11 @@ class _Undoing:
         yield from Scan(self.session, self.name, ScanOptions(selection))
 
     def _rows(
-        self, batch: pa.RecordBatch, names: Sequence[str], slots: Stamps
+        self, batch: pa.RecordBatch, names: Sequence[str], blind: Stamps
     ) -> Iterator[Request]:
-        columns = [times_of(batch[f"writetime({name})"], slots) for name in names]
+        # Rows that a chunk with an image wrote last were seen to by that.
+        every = np.unique(np.concatenate([one.stamps for one in self.used]))
+        columns = only([times_of(batch[f"writetime({name})"], every) for name in names], blind)
         unmarked = [one.stamps for one in self.used if one.kind == _UPDATE]
         made = decide(columns, np.concatenate(unmarked) if unmarked else np.empty(0, np.int64))
         self._count(columns, made)
@@ -329,9 +275,9 @@ class _Undoing:
         yield from self._clearings(batch, names, made, self.table.clustering_key)
 
     def _statics(
-        self, batch: pa.RecordBatch, names: Sequence[str], slots: Stamps
+        self, batch: pa.RecordBatch, names: Sequence[str], blind: Stamps
     ) -> Iterator[Request]:
-        columns = [times_of(batch[f"writetime({name})"], slots) for name in names]
+        columns = [times_of(batch[f"writetime({name})"], blind) for name in names]
         made = decide_static(columns)
         self._count(columns, made)
         yield from self._clearings(batch, names, made, ())
@@ -344,7 +290,11 @@ class _Undoing:
                 int(np.count_nonzero(~made.gone & ~column.mixed & np.isin(column.ours, one.stamps)))
                 for column in columns
             )
-            self.counts[one.content] += Counts(gone, cells)
+            left = sum(
+                int(np.count_nonzero(column.mixed & np.isin(column.ours, one.stamps)))
+                for column in columns
+            )
+            self.counts[one.content] += Counts(gone, cells, cells_left=left)
 
     def _removals(self, batch: pa.RecordBatch, made: Decision) -> Iterator[Request]:
         """Yield row tombstones."""
@@ -413,10 +363,3 @@ class _Undoing:
         ]
         partition = len(self.table.partition_key)
         return Rows([], cells[:partition], cells[partition:])
-
-    def _only_keys(self) -> CannotUndoError:
-        return CannotUndoError(
-            f"{self.table.keyspace}.{self.table.name} has key columns only, and keys have no write "
-            "time that tells who wrote them",
-            hint="Load such a table with before_image=True, which keeps the keys.",
-        )

@@ -11,10 +11,10 @@ import pyarrow as pa
 
 from prefect_cassandra.writes.before_images import read_image, seconds_left
 from prefect_cassandra.writes.row_reader import read_rows
-from prefect_cassandra.writes.undo_rows import NEVER, times_of
+from prefect_cassandra.writes.undo_rows import NEVER, times_of, written_stamps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -77,12 +77,14 @@ class ImagedRows:
         remove: Stamp whose row tombstone removes the row; 0 where it stays.
         columns: What becomes of each column, by name.
         gone: Rows of which nothing is left.
+        hidden: Cells that a row tombstone clears in rows which stay, because of later cells.
     """
 
     keys: Sequence[VariedCells]
     remove: Stamps
     columns: Mapping[str, Restored]
     gone: Mask
+    hidden: int = 0
 
 
 def decide_imaged(
@@ -120,21 +122,28 @@ class ImagedChunks:
     Args:
         session: Where the table and the ledger are.
         table: The table.
+        targets: Stamps of the chunks that are undone now and have images, in order.
         places: Where the image of each chunk is, by the chunk's stamp.
+        blind: Stamps that are undone too, without an image: what they wrote does not come back.
         now: Microseconds since 1970.
+        undone: Says which of some stamps, read from an image, were undone before: where their
+            images are, and those without. Nobody wants those values back either.
     """
 
     session: Session
     table: TableInfo
-    places: Mapping[int, Place]
+    targets: Sequence[int]
+    places: dict[int, Place]
+    blind: set[int]
     now: int
+    undone: Callable[[Stamps], tuple[Mapping[int, Place], Iterable[int]]]
     _images: OrderedDict[int, Image | None] = field(default_factory=OrderedDict)
     _rows: dict[tuple[int, bool], dict[tuple[bytes, ...], int]] = field(default_factory=dict)
 
     @property
     def stamps(self) -> Stamps:
-        """The chunks' stamps, in order."""
-        return np.array(sorted(self.places), np.int64)
+        """Every stamp that is undone, in order."""
+        return np.array(sorted(self.blind.union(self.places)), np.int64)
 
     def rows(self, stamp: int) -> ImagedRows | None:
         """Return what is done to the rows of a chunk; None when it wrote static cells alone."""
@@ -152,7 +161,9 @@ class ImagedChunks:
             name: self._restored(keyed, stamp, name, np.where(mine & ~one.mixed, one.ours, 0))
             for name, one in times.items()
         }
-        return ImagedRows(keyed.keys, remove, columns, gone)
+        stays = (remove > 0) & ~gone
+        hidden = sum(int(np.count_nonzero(stays & (one.ours > 0))) for one in times.values())
+        return ImagedRows(keyed.keys, remove, columns, gone, hidden)
 
     def statics(self, stamp: int) -> ImagedRows | None:
         """Return what is done to the static cells of a chunk; None when it wrote none."""
@@ -170,15 +181,29 @@ class ImagedChunks:
         return ImagedRows(keyed.keys, nothing, columns, nothing > 0)
 
     def _image(self, stamp: int) -> Image | None:
+        place = self.places.get(stamp)
+        if place is None:
+            return None
         if stamp not in self._images:
-            place = self.places[stamp]
             name = f"{self.table.keyspace}.{self.table.name}"
-            self._images[stamp] = read_image(self.session, name, place.start, place.number)
+            image = read_image(self.session, name, place.start, place.number)
+            self._images[stamp] = image
+            if image is not None:
+                self._learn(image)
             while len(self._images) > _IMAGES_HELD:
                 gone, _ = self._images.popitem(last=False)
                 self._rows.pop((gone, True), None)
                 self._rows.pop((gone, False), None)
         return self._images[stamp]
+
+    def _learn(self, image: Image) -> None:
+        """Find out whether what an image holds was undone since."""
+        seen = [one for one in (image.rows, image.statics) if one is not None]
+        cells = [cell.written for one in seen for cell in one.found.cells.values()]
+        if cells:
+            places, blind = self.undone(np.setdiff1d(written_stamps(cells), self.stamps))
+            self.places |= places
+            self.blind.update(blind)
 
     def _before(self, keyed: Keyed, stamp: int) -> Mask:
         """Return which rows were there before anything of what is undone."""
@@ -250,7 +275,7 @@ def _key(keyed: Keyed, row: int) -> tuple[bytes, ...]:
 
 def plans(chunks: ImagedChunks) -> Iterator[tuple[int, ImagedRows, bool]]:
     """Yield what is done for each chunk, and whether it is about rows or about static cells."""
-    for stamp in chunks.stamps.tolist():
+    for stamp in chunks.targets:
         rows, statics = chunks.rows(stamp), chunks.statics(stamp)
         if rows is not None:
             yield stamp, rows, True

@@ -19,6 +19,8 @@ class UndoReport:
         rows_removed: Rows that are gone: nothing of anybody else was in them.
         cells_cleared: Cells that hold nothing now, in rows that stay.
         cells_restored: Cells that hold again what they held before.
+        cells_left: Collections that keep elements of the load, because older ones of others are
+            beside them.
         dry_run: Whether nothing was done, and this only says what would be.
     """
 
@@ -31,6 +33,7 @@ class UndoReport:
     rows_removed: int = 0
     cells_cleared: int = 0
     cells_restored: int = 0
+    cells_left: int = 0
     dry_run: bool = False
 
     @property

@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 Stamps = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -67,6 +67,19 @@ class Decision:
     def cells_cleared(self, columns: Sequence[ColumnTimes]) -> int:
         """Return how many cells hold nothing any more, of rows that stay."""
         return sum(int(np.count_nonzero((one.ours > 0) & ~self.gone)) for one in columns)
+
+
+def written_stamps(columns: Iterable[pa.Array]) -> Stamps:
+    """Return the different write times in columns as `times_of` takes them, in order."""
+    found = [one.flatten() if pa.types.is_list(one.type) else one for one in columns]
+    plain = [one.drop_null().to_numpy(zero_copy_only=False) for one in found]
+    return np.unique(np.concatenate(plain).astype(np.int64))
+
+
+def only(columns: Sequence[ColumnTimes], stamps: Stamps) -> list[ColumnTimes]:
+    """Leave out the rows that were last written at other stamps than these."""
+    here = np.isin(np.maximum.reduce([one.ours for one in columns]), stamps)
+    return [ColumnTimes(np.where(here, one.ours, 0), one.lowest_other) for one in columns]
 
 
 def times_of(written: pa.Array, slots: Stamps) -> ColumnTimes:

@@ -13,7 +13,9 @@ from prefect_cassandra.writes.undo_rows import (
     ColumnTimes,
     decide,
     decide_static,
+    only,
     times_of,
+    written_stamps,
 )
 
 OURS = 104
@@ -105,3 +107,17 @@ def test_nothing_of_others_is_ever_hidden(rows: list[list[int | None]]) -> None:
             elif cell is not None:
                 # OURS + 1 and OURS + 2 are another undoing's own.
                 assert cell > hidden or cell in {OURS + 1, OURS + 2}
+
+
+def test_rows_that_another_chunk_wrote_last_are_left_to_it() -> None:
+    columns = [simple(OURS, OURS, None), simple(None, SECOND, None)]
+    found = only(columns, np.array([OURS], np.int64))
+    assert [one.ours.tolist() for one in found] == [[OURS, 0, 0], [0, 0, 0]]
+    assert decide(found, NOBODY).remove.tolist() == [OURS, 0, 0]
+
+
+def test_the_different_write_times_of_columns() -> None:
+    plain = pa.array([OURS, None, OLDER, OURS], pa.int64())
+    several = pa.array([[LATER, OLDER], None, []], pa.list_(pa.int64()))
+    assert written_stamps([plain, several]).tolist() == [OLDER, OURS, LATER]
+    assert written_stamps([pa.nulls(2, pa.int64())]).tolist() == []

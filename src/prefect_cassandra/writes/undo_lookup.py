@@ -1,0 +1,146 @@
+"""What there is to undo: contents of runs, the stamps they used, and which of them are undone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from prefect_cassandra.errors import ConfigurationError
+from prefect_cassandra.ledger.load_store import CassandraLoads
+from prefect_cassandra.ledger.lookup import block_at, blocks_of_run
+from prefect_cassandra.ledger.undoing import CassandraUndoings, Content, used_slots
+from prefect_cassandra.writes.before_images import has_image
+from prefect_cassandra.writes.undo_images import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.ledger.chunks import LoadBlock
+    from prefect_cassandra.writes.undo_rows import Stamps
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """A content and the stamps that it used.
+
+    Attributes:
+        content: Which content.
+        blocks: Its blocks.
+        slots: Stamp of each chunk, with where its image is, if it has one.
+        imaged: Stamps of the chunks that have images.
+        kind: What wrote it: LOAD, or the kind of a statement.
+    """
+
+    content: Content
+    blocks: tuple[LoadBlock, ...]
+    slots: dict[int, Place]
+    imaged: frozenset[int]
+    kind: str
+
+    @property
+    def stamps(self) -> Stamps:
+        """The stamps, in order."""
+        return np.array(sorted(self.slots), np.int64)
+
+
+def contents_of_runs(
+    session: Session, runs: Iterable[str], table: str | None = None
+) -> list[Content]:
+    """Return what flow runs wrote and was not swept since.
+
+    Args:
+        session: Logged in as a role that may read the ledger.
+        runs: Identifiers of flow runs.
+        table: `keyspace.table`, as stored, to look at that one alone.
+
+    Raises:
+        ConfigurationError: The ledger knows nothing that one of the runs wrote.
+        NoStampsError: There is no ledger for this role.
+    """
+    found: set[Content] = set()
+    for run in runs:
+        blocks = blocks_of_run(session, run, table)
+        if not blocks:
+            where = f" into {table}" if table else ""
+            raise ConfigurationError(
+                f"The ledger knows nothing that run {run!r} wrote{where}.",
+                hint="Give the whole identifier of a flow run, as its page shows it.",
+            )
+        for block in blocks:
+            asked = block.request
+            found.add(Content(block.table, asked.load_key, asked.generation))
+    undoings = CassandraUndoings(session)
+    swept = {
+        one
+        for one in found
+        for did in (undoings.of_load(one.table, one.key).get(one.generation),)
+        if did is not None and did.reason == "REPLACED" and did.state == "DONE"
+    }
+    return sorted(found - swept)
+
+
+def used_by(session: Session, content: Content) -> Used:
+    """Look up which stamps a content used.
+
+    Raises what `Session.execute` does, and NoStampsError when there is no ledger.
+    """
+    store = CassandraLoads(session)
+    blocks = [
+        one
+        for one in store.blocks(content.table, content.key)
+        if one.generation == content.generation
+    ]
+    slots: dict[int, Place] = {}
+    for block in blocks:
+        used = used_slots(store.chunks(content.table, block.start))
+        slots |= {stamp: Place(block.start, number) for stamp, number in used.items()}
+    imaged = frozenset(
+        stamp for stamp, place in slots.items() if has_image(session, content.table, *place)
+    )
+    first = block_at(session, content.table, blocks[0].start) if blocks else None
+    kind = first.request.kind if first else "LOAD"
+    return Used(content, tuple(blocks), slots, imaged, kind)
+
+
+@dataclass(slots=True)
+class UndoneBefore:
+    """Tells which stamps of a table are of contents that were undone.
+
+    Args:
+        session: Logged in as a role that may read the ledger.
+        table: `keyspace.table`.
+        lookups: How many stamps are looked up at most; one that is of no block is somebody's wall
+            clock, and of those there may be as many as rows.
+    """
+
+    session: Session
+    table: str
+    lookups: int = 1_000
+    _known: set[Content] = field(default_factory=set)
+
+    def __call__(self, stamps: Stamps) -> tuple[dict[int, Place], list[int]]:
+        """Return where the images of undone chunks are, and the stamps of those without."""
+        places: dict[int, Place] = {}
+        blind: list[int] = []
+        end = 0
+        for stamp in stamps.tolist():
+            if stamp < end or not self.lookups:
+                continue
+            self.lookups -= 1
+            block = block_at(self.session, self.table, stamp)
+            if block is None:
+                continue
+            end = block.end
+            content = Content(self.table, block.request.load_key, block.request.generation)
+            if content in self._known:
+                continue
+            self._known.add(content)
+            undone = CassandraUndoings(self.session).of_load(self.table, content.key)
+            if content.generation in undone:
+                used = used_by(self.session, content)
+                places |= {one: used.slots[one] for one in used.imaged}
+                blind += set(used.slots) - used.imaged
+        return places, blind
