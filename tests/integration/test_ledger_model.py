@@ -132,7 +132,7 @@ def histories(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Histories:
 
 
 def test_whatever_interleaves_the_node_equals_the_model(histories: Histories) -> None:
-    histories.check(seeds(int(os.environ.get("MODEL_CASES", "120"))))
+    histories.check(seeds(120))
 
 
 @pytest.mark.long
