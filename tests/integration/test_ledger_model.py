@@ -96,9 +96,11 @@ class Histories:
         found = read_partitions(self.session, self.table, ttl_given)
         wrong = {}
         for seed, case in cases.items():
-            seen, wanted = found.get(case.partition, {}), case.model.seen(time.time())
-            if seen != wanted:
-                case.problems.append(f"the node shows {seen}, the model {wanted}")
+            seen = found.get(case.partition, {})
+            if case.wrong(seen, time.time()):
+                case.problems.append(
+                    f"the node shows {seen}, without what was taken back {case.wanted(time.time())}"
+                )
             if case.problems:
                 wrong[seed] = case.problems
             case.end()

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
-from prefect_cassandra.errors import ContentChangedError, SupersededError
+from prefect_cassandra.errors import ContentChangedError, SupersededError, UndoneError
 from prefect_cassandra.ledger import loads
 from prefect_cassandra.ledger.load_store import CassandraLoads
 from prefect_cassandra.ledger.opening import StampClock
+from prefect_cassandra.ledger.undoing import Content
 from prefect_cassandra.writes import loader, stamped
 from prefect_cassandra.writes.loader import LoadOptions
 from prefect_cassandra.writes.stamped import Stamped, StampedChunks
+from prefect_cassandra.writes.undo import undo_contents
 from support.cell_writes import KEYS, SETS, SHORT_TTL, TTL_STEP, random_value, random_write
 from support.cells import Partition
 from support.gates import Walker, gate, gated, gated_each, walker
@@ -33,10 +35,10 @@ if TYPE_CHECKING:
 
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.ledger.chunks import LoadBlock
-    from support.cells import Value
+    from support.cells import Seen, Value
 
 Row = dict[str, Any]
-Content = list[list[Row]]
+Chunks = list[list[Row]]
 
 CHUNK = 2
 _TYPES = {
@@ -56,14 +58,15 @@ class Step:
     Attributes:
         what: `begin` starts an attempt at a load; `go` lets one pass some gates, `finish` all;
             `kill` leaves one where it is for good, `sleep` until everything else is over;
-            `foreign` is a write of somebody else.
+            `foreign` is a write of somebody else; `undo` takes back what a load has written by
+            then, and `drop` what it has written at the end.
         load: Which load; or which of the attempts that are under way.
         content: Which content; or how many gates.
         replace: Whether other content than before is written.
         seed: Makes the foreign write.
     """
 
-    what: Literal["begin", "go", "finish", "kill", "sleep", "foreign"]
+    what: Literal["begin", "go", "finish", "kill", "sleep", "foreign", "undo", "drop"]
     load: int = 0
     content: int = 0
     replace: bool = False
@@ -76,7 +79,12 @@ def random_steps(rng: Random) -> list[Step]:
 
 
 def _random_step(rng: Random) -> Step:
-    what = rng.choice((*("begin",) * 4, *("go",) * 4, "finish", "kill", "sleep", *("foreign",) * 3))
+    what = rng.choice(
+        (
+            *(*("begin",) * 4, *("go",) * 4, "finish", "kill", "sleep"),
+            *(*("foreign",) * 3, "undo", "drop"),
+        )
+    )
     if what == "foreign":
         return Step(what, seed=rng.randrange(10**6))
     if what == "begin":
@@ -84,26 +92,28 @@ def _random_step(rng: Random) -> Step:
     return Step(what, rng.randrange(4), rng.choice((1, 2, 4, 8, 16)))
 
 
-def content_of(load: int, number: int) -> tuple[Content, Literal["unset", "null"]]:
+def content_of(load: int, number: int) -> tuple[Chunks, Literal["unset", "null"]]:
     """Return the rows of a load, chunk by chunk, and what a missing value does.
 
     The first two contents of a load differ in one chunk, the third is another one altogether.
     """
     rng = Random(f"{load} {number // 2}")  # noqa: S311 -- test data
     names = ["k", *rng.sample(("v", "n", "s", "tags"), rng.randrange(1, 5))]
-    chunks = [_random_chunk(rng, names) for _ in range(rng.randrange(1, 5))]
+    # Rows of their own: a row that is taken back hides what an older stamp writes there later.
+    keys = KEYS[:3] if load == 0 else KEYS[3:]
+    chunks = [_random_chunk(rng, keys, names) for _ in range(rng.randrange(1, 5))]
     mode: Literal["unset", "null"] = rng.choice(("unset", "null"))
     if number == 1:
         place = rng.randrange(len(chunks))
         before = chunks[place]
         while chunks[place] == before:
-            chunks[place] = _random_chunk(rng, names)
+            chunks[place] = _random_chunk(rng, keys, names)
     return chunks, mode
 
 
-def _random_chunk(rng: Random, names: Sequence[str]) -> list[Row]:
+def _random_chunk(rng: Random, keys: Sequence[int], names: Sequence[str]) -> list[Row]:
     return [
-        {"k": rng.choice(KEYS)} | {name: random_value(rng, name) for name in names[1:]}
+        {"k": rng.choice(keys)} | {name: random_value(rng, name) for name in names[1:]}
         for _ in range(CHUNK)
     ]
 
@@ -146,6 +156,8 @@ class Case:
     sent: dict[int, tuple[int, list[Row]]] = field(default_factory=dict)
     contents: dict[int, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    undone: set[int] = field(default_factory=set)
+    dropped: set[int] = field(default_factory=set)
     expired_at: float = 0.0
     foreign: int = 0
 
@@ -166,6 +178,35 @@ class Case:
             self._judge(attempt)
         for load in self.contents:
             self._check_promises(load)
+        for load in self.dropped & self.contents.keys():
+            self._undo(load)
+
+    def wrong(self, found: dict[int | None, Seen], now: float) -> bool:
+        """Whether a read at `now` shows anything but what the promises and the model say."""
+        gone = {stamp for load in self.contents for stamp in self._taken_back(load)}
+        wanted = self.wanted(now)
+        if gone:
+            # Whether an empty row is there depends on a mark, which has no write time.
+            found = {key: row for key, row in found.items() if row}
+            wanted = {key: row for key, row in wanted.items() if row}
+        return found != wanted
+
+    def wanted(self, now: float) -> dict[int | None, Seen]:
+        """Return what is to be seen: all that was written, without what was taken back."""
+        gone = {stamp for load in self.contents for stamp in self._taken_back(load)}
+        seen = {key: _without(row, gone) for key, row in self.model.seen(now).items()}
+        return {key: row for key, row in seen.items() if row or key is not None}
+
+    def _taken_back(self, load: int) -> set[int]:
+        """Return the stamps of a load whose cells have no place in the table."""
+        blocks = self._blocks(load)
+        newest = max(block.generation for block in blocks)
+        return {
+            block.slot(number)
+            for block in blocks
+            for number in range(8)
+            if block.generation < newest or load in self.dropped
+        }
 
     def end(self) -> None:
         """End the attempts that were killed, when nobody looks any more."""
@@ -173,12 +214,21 @@ class Case:
             attempt.walker.abandon()
 
     def _step(self, step: Step) -> None:
-        under_way = [one for one in self.attempts if one.state == "under way"]
         match step.what:
             case "begin":
                 self._begin(step.load, step.content, replace=step.replace)
             case "foreign":
                 self._foreign(step.seed)
+            case "undo":
+                self._undo(step.load % 2)
+            case "drop":
+                self.dropped.add(step.load % 2)
+            case _:
+                self._step_of_attempt(step)
+
+    def _step_of_attempt(self, step: Step) -> None:
+        under_way = [one for one in self.attempts if one.state == "under way"]
+        match step.what:
             case _ if not under_way:
                 pass  # in a case from which steps were left out
             case "go":
@@ -188,9 +238,21 @@ class Case:
             case "finish":
                 under_way[step.load % len(under_way)].walker.finish()
             case "kill":
-                under_way[step.load % len(under_way)].state = "killed"
+                self._kill(under_way[step.load % len(under_way)])
             case "sleep":
                 under_way[step.load % len(under_way)].state = "asleep"
+
+    def _kill(self, attempt: Attempt) -> None:
+        # One that goes on after its content has lost its place has to live until it notices.
+        over = len({block.generation for block in self._blocks(attempt.load)}) > 1
+        attempt.state = "asleep" if over or attempt.load in self.undone else "killed"
+
+    def _undo(self, load: int) -> None:
+        blocks = self._blocks(load)
+        if blocks:
+            newest = max(block.generation for block in blocks)
+            undo_contents(self.session, [Content(self.table, self._key(load), newest)])
+            self.undone.add(load)
 
     def _begin(self, load: int, content: int, *, replace: bool) -> Attempt:
         chunks, mode = content_of(load, content)
@@ -230,9 +292,13 @@ class Case:
         now = time.time_ns() // 1_000
         known = sorted(self.sent)
         stamp = now
-        if known and rng.random() < 0.5:
-            # On one of our own microseconds, or on one that is kept for undoing.
-            stamp = rng.choice(known) + rng.randrange(-1, 3)
+        over = [block for load in self.contents for block in self._blocks(load)]
+        if self.undone or any(block.generation > 1 for block in over):
+            # What has been taken back hides what comes with an older time, wherever from.
+            stamp = max(now, *(block.slot(8) for block in over))
+        elif known and rng.random() < 0.5:
+            # Beside one of our own microseconds: just before, or on the one that is to spare.
+            stamp = rng.choice(known) + rng.choice((-1, 3))
         self.foreign += 1
         ttl = rng.choice((0, 0, SHORT_TTL, TTL_STEP * self.foreign))
         write = random_write(rng, stamp, ttl)
@@ -269,6 +335,8 @@ class Case:
             return
         if isinstance(error, SupersededError) and len(generations) > 1:
             return
+        if isinstance(error, UndoneError) and attempt.load in self.undone:
+            return
         if error is not None:
             self.problems.append(f"an attempt at load {attempt.load} ended with {error!r}")
 
@@ -291,6 +359,19 @@ class Case:
                 self.problems.append(f"load {load} does not have chunk {number} of its content")
         if older and max(older) >= newest.start:
             self.problems.append(f"load {load}: newer content has older stamps")
+
+
+def _without(row: Seen, gone: set[int]) -> Seen:
+    """Return a row without the cells that have one of these stamps."""
+    left: Seen = {}
+    for name, held in row.items():
+        if isinstance(held, dict):
+            elements = {one: cell for one, cell in held.items() if cell[0] not in gone}
+            if elements:
+                left[name] = elements
+        elif held[1] not in gone:
+            left[name] = held
+    return left
 
 
 def folded(rows: Sequence[Row], mode: str) -> dict[int | None, dict[str, Value]]:
