@@ -6,15 +6,18 @@ import itertools
 import os
 import signal
 import uuid
+from contextlib import closing
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from prefect_cassandra.driver.session import Session
 from prefect_cassandra.driver.sharing import shared_session
 from prefect_cassandra.ledger.load_store import CassandraLoads
 from prefect_cassandra.ledger.store import DatabaseTime
+from prefect_cassandra.ledger.undoing import CassandraUndoings, Content, Counts
 from prefect_cassandra.schema import apply
 from prefect_cassandra.writes import stamped
 from prefect_cassandra.writes.loader import LoadOptions, load
@@ -29,7 +32,6 @@ from support.stamps import WHO
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from prefect_cassandra.driver.session import Session
     from prefect_cassandra.ledger.chunks import LoadBlock
     from prefect_cassandra.writes.report import LoadReport
 
@@ -200,6 +202,18 @@ def test_a_machine_whose_clock_is_an_hour_wrong_loads_like_any_other(
     assert target.values() == target.expected("new")
     assert [block.state for block in target.blocks()] == ["REPLACED", "DONE"]
     assert target.load(value="new").rows == 0
+
+
+def test_what_a_machine_that_is_ahead_owes_can_be_settled_by_any(target: Target) -> None:
+    target.load(CHUNK_ROWS)
+    content = Content(target.table, target.key, 1)
+    with closing(Session(target.ground.role("flow"))) as ahead:
+        ahead.write_after(DatabaseTime(ahead)() + HOUR * SECOND)
+        CassandraUndoings(ahead).begin(content, "REPLACED")
+    undoings = CassandraUndoings(target.session)
+    undoings.end(content, "REPLACED", Counts())
+    assert undoings.of_load(target.table, target.key)[1].state == "DONE"
+    assert content not in {one.content for one in undoings.owed(target.table)}
 
 
 def test_a_load_begun_with_a_wrong_clock_is_finished_with_another(

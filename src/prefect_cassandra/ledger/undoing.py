@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from prefect_cassandra.ledger.blocks import RESTORED, UNDONE
-from prefect_cassandra.ledger.store import QUORUM, ledger_access
+from prefect_cassandra.ledger.store import QUORUM, DatabaseTime, ledger_access
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -164,8 +164,16 @@ class CassandraUndoings:
         return sorted(found, key=lambda one: one.content)
 
     def _run(self, cql: str, parameters: list[Any] | None = None) -> list[dict[str, Any]]:
+        # One machine says that something is owed, another that it is settled: the later one counts,
+        # whatever their clocks say.
         with ledger_access():
-            return self.session.execute(cql, parameters, consistency=QUORUM, idempotent=True).rows
+            return self.session.execute(
+                cql,
+                parameters,
+                consistency=QUORUM,
+                idempotent=True,
+                timestamp=DatabaseTime(self.session)(),
+            ).rows
 
 
 def to_sweep(newest: int, known: Iterable[int], undone: Mapping[int, Undoing]) -> list[int]:
