@@ -3,7 +3,7 @@
 `make test` runs three processes side by side (`pytest-xdist`): more than there are cores on a small
 machine, because many tests wait for a lease, a crash or a node. Each room below stays in one of
 them. Tests with nodes of their own come one after the other, because they use the same ports and
-their order within a file matters; all others share a stack, one for each of two rooms.
+their order within a file matters; all others share a stack, one for each of three rooms.
 """
 
 from __future__ import annotations
@@ -29,8 +29,20 @@ _ROOMS = {
         "test_blocks_cluster",
         "test_driver_",
         "test_load_",
+        "test_pages",
+        "test_scan",
         "test_schema_",
+        "test_unload",
         "test_version_store",
+    ),
+    "ledger": (
+        "test_chunks",
+        "test_ledger_",
+        "test_stamps",
+        "test_statements",
+        "test_trail",
+        "test_transactions",
+        "test_undo",
     ),
 }
 _OTHERS = "prefect"
@@ -47,7 +59,7 @@ def room_of(nodeid: str) -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long ones first: the rooms begin together and unit tests fill what is left."""
-    order = [*_ROOMS, _OTHERS]
+    order = [_OTHERS, *_ROOMS]
     items.sort(key=lambda item: (*order, room_of(item.nodeid)).index(room_of(item.nodeid)))
 
 

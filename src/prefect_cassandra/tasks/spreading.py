@@ -220,6 +220,8 @@ def combined(reports: Sequence[LoadReport]) -> LoadReport:
             found[name] = tuple(chain.from_iterable(values))
         elif name == "seconds" or isinstance(values[0], bool):
             found[name] = max(values)
+        elif isinstance(values[0], str):
+            found[name] = "; ".join(sorted({value for value in values if value}))
         else:
             found[name] = sum(values)
     return LoadReport(**found)
