@@ -8,9 +8,8 @@ from prefect_cassandra.blocks.cluster import (
     CassandraCluster,
     CassandraCredentials,
     CassandraTls,
-    Consistency,
-    SerialConsistency,
 )
+from prefect_cassandra.blocks.levels import Consistency, SerialConsistency
 from prefect_cassandra.blocks.locks import CassandraLockManager
 from prefect_cassandra.blocks.results import CassandraResultStorage
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from enum import StrEnum
 from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
@@ -27,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from prefect_cassandra.blocks.levels import Consistency, SerialConsistency
 from prefect_cassandra.driver.config import ClusterConfig, Login, RetryRules, Tls
 from prefect_cassandra.reads.cursors import Cursors
 from prefect_cassandra.settings import DriverSettings
@@ -43,29 +43,6 @@ _LOGO = HttpUrl("https://avatars.githubusercontent.com/u/47359?s=200&v=4")
 _ABOUT_BLOCKS = HttpUrl("https://docs.prefect.io/v3/concepts/blocks")
 # The server's own rule for keyspace names (SchemaConstants.PATTERN_WORD_CHARS, 48 characters).
 _KEYSPACE_NAME = re.compile(r"[A-Za-z0-9_]{1,48}")
-
-
-class Consistency(StrEnum):
-    """How many replicas must answer a request before it counts as done."""
-
-    ANY = "ANY"
-    ONE = "ONE"
-    TWO = "TWO"
-    THREE = "THREE"
-    QUORUM = "QUORUM"
-    ALL = "ALL"
-    LOCAL_QUORUM = "LOCAL_QUORUM"
-    EACH_QUORUM = "EACH_QUORUM"
-    SERIAL = "SERIAL"
-    LOCAL_SERIAL = "LOCAL_SERIAL"
-    LOCAL_ONE = "LOCAL_ONE"
-
-
-class SerialConsistency(StrEnum):
-    """Which replicas agree on a conditional write: all datacenters, or the local one."""
-
-    SERIAL = "SERIAL"
-    LOCAL_SERIAL = "LOCAL_SERIAL"
 
 
 class CassandraCredentials(CredentialsBlock):
