@@ -103,9 +103,9 @@ class LocalSettings(PrefectBaseSettings):
         ),
     )
     heap: str = Field(
-        default="512M",
+        default="640M",
         pattern=r"^\d+[MG]$",
-        description="Java heap of each node. 512M holds the demo; 256M is enough for tests.",
+        description="Java heap of each node. 640M holds the demo; 256M is enough for tests.",
     )
     cql_port: int = Field(default=9042, gt=0, lt=65536, description="Port for CQL on each node.")
     storage_port: int = Field(default=7000, gt=0, lt=65536, description="Port between the nodes.")

@@ -38,7 +38,7 @@ def up(  # noqa: PLR0913 -- one parameter an option
     server_port: Annotated[
         int | None, Parameter(help="Port of the Prefect server [default: 4200].")
     ] = None,
-    heap: Annotated[str | None, Parameter(help="Java heap of each node [default: 512M].")] = None,
+    heap: Annotated[str | None, Parameter(help="Java heap of each node [default: 640M].")] = None,
     start_timeout: Annotated[
         float | None, Parameter(help="Seconds one part may take to answer [default: 180].")
     ] = None,

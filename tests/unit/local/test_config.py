@@ -120,6 +120,17 @@ def test_heap_megabytes_reads_both_units(tmp_path: Path, heap: str, megabytes: i
     assert NodeSpec(folder=tmp_path, stack=tmp_path, heap=heap).heap_megabytes == megabytes
 
 
+@pytest.mark.parametrize(
+    ("heap", "memtables"), [("192M", 48), ("256M", 64), ("512M", 256), ("640M", 320), ("2G", 1024)]
+)
+def test_what_was_written_last_has_up_to_half_of_the_heap(
+    tmp_path: Path, heap: str, memtables: int
+) -> None:
+    spec = NodeSpec(folder=tmp_path, stack=tmp_path, heap=heap)
+    settings = yaml.safe_load(cassandra_yaml(spec))
+    assert settings["memtable_heap_space"] == f"{memtables}MiB"
+
+
 def test_rackdc_properties_name_datacenter_and_rack(spec: NodeSpec) -> None:
     assert rackdc_properties(spec).split() == ["dc=dc1", "rack=rack1"]
 
