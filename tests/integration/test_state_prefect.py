@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from prefect import flow, task
-from prefect.cache_policies import INPUTS, TASK_SOURCE
+from prefect.cache_policies import INPUTS, NO_CACHE, TASK_SOURCE
 from prefect.client.orchestration import get_client
 from prefect.filesystems import LocalFileSystem
 from prefect.results import ResultStore
@@ -21,11 +21,14 @@ from prefect.settings import (
 )
 from prefect.transactions import IsolationLevel, atransaction, transaction
 
+from prefect_cassandra import CassandraCluster
 from prefect_cassandra.blocks import CassandraLockManager, CassandraResultStorage
-from prefect_cassandra.errors import LockLostError
+from prefect_cassandra.errors import LockLostError, ResultMissingError, UnreachableError
 from prefect_cassandra.project.deploying import save_blocks
 from prefect_cassandra.schema.model import STATE
+from prefect_cassandra.state import results as room
 from support.blocks import cluster_block
+from support.ports import free_ports
 from support.prefect_server import DROPPED_SOCKETS, prefect_server  # noqa: F401 -- a fixture
 from support.state import state_ground
 
@@ -308,27 +311,126 @@ def test_a_cached_task_of_several_flows_runs_once_under_locks(
     assert ran == [source]
 
 
-def test_a_deployed_login_for_the_state_keeps_results_without_being_asked(
-    storage: CassandraResultStorage,
+@pytest.fixture
+def out_of_reach(storage: CassandraResultStorage) -> CassandraResultStorage:
+    """A saved storage whose cluster nobody answers for."""
+    (port,) = free_ports(1)
+    cluster = CassandraCluster(contact_points=["127.0.0.1"], port=port, request_timeout=1.0)
+    assert storage is not None
+    block = CassandraResultStorage(cluster=cluster)
+    block.save("out-of-reach", overwrite=True)
+    return CassandraResultStorage.load("out-of-reach")
+
+
+@pytest.mark.parametrize("why", ["too large", "out of reach"])
+def test_a_run_completes_though_its_result_cannot_be_kept(
+    why: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
-    name = f"default/{uuid.uuid4().hex}"
+    monkeypatch.setattr(room, "LARGEST", 1000)
+    chosen = request.getfixturevalue("storage" if why == "too large" else "out_of_reach")
+    rolled_back: list[str] = []
+
+    @task(result_storage=chosen, result_storage_key=key)
+    def answer() -> str:
+        return "x" * 2000
+
+    @answer.on_rollback
+    def undo(_transaction: Any) -> None:
+        rolled_back.append("undone")
+
+    @flow(result_storage=chosen, persist_result=True)
+    def asking() -> str:
+        return answer()
+
+    final = asking(return_state=True)
+    assert final.is_completed()
+    assert final.result() == "x" * 2000, "who called it has the value"
+    assert rolled_back == ["undone"]
+    with get_client(sync_client=True) as client:
+        assert final.state_details.flow_run_id is not None
+        told = client.read_flow_run(final.state_details.flow_run_id).state
+    assert told is not None
+    assert told.is_completed()
+    with pytest.raises(ResultMissingError if why == "too large" else UnreachableError):
+        told.result(retry_result_failure=False)
+
+
+@pytest.fixture
+def deployed(storage: CassandraResultStorage) -> Iterator[list[str]]:
+    """What `local deploy` hands to the saving of blocks, on a server without a default storage."""
     cluster = storage.cluster
     assert cluster.credentials is not None
     connection = {"contact_points": cluster.contact_points, "port": cluster.port}
-    save_blocks(json.dumps(connection), f"prefect-state={cluster.credentials.folder}")
+    yield [json.dumps(connection), f"prefect-state={cluster.credentials.folder}"]
+    with get_client(sync_client=True) as client:
+        client.clear_server_default_result_storage()
+    CassandraResultStorage.delete("cassandra-result-storage/prefect-state")
+
+
+def test_a_deployed_login_for_the_state_keeps_results_without_being_asked(
+    deployed: list[str],
+) -> None:
+    save_blocks(*deployed)
+    name = f"default/{uuid.uuid4().hex}"
+    ran: list[str] = []
 
     @task(result_storage_key=name)
     def answer() -> int:
         return 42
 
-    @flow
-    def asking() -> int:
-        return answer()
+    @task
+    def poll(what: str) -> int:
+        ran.append(what)
+        return len(ran)
 
-    try:
-        assert asking() == 42
-    finally:
-        with get_client(sync_client=True) as client:
-            client.clear_server_default_result_storage()
+    @flow
+    def asking() -> list[int]:
+        fresh = poll.with_options(cache_policy=NO_CACHE)
+        return [answer(), poll("a"), poll("a"), fresh("b"), fresh("b")]
+
+    with temporary_settings({PREFECT_RESULTS_PERSIST_BY_DEFAULT: False}):
+        assert asking() == [42, 1, 1, 2, 3]
     by_default = CassandraResultStorage.load("prefect-state")
     assert ResultStore(result_storage=by_default).read(name).result == 42
+
+
+def test_a_deploy_leaves_what_was_chosen_since(
+    deployed: list[str], storage: CassandraResultStorage
+) -> None:
+    def default() -> Any:
+        with get_client(sync_client=True) as client:
+            return client.read_server_default_result_storage().default_result_storage_block_id
+
+    save_blocks(*deployed)
+    block = CassandraResultStorage.load("prefect-state")
+    assert default() == block._block_document_id
+    block.retention_days = 3
+    block.save("prefect-state", overwrite=True)
+    with get_client(sync_client=True) as client:
+        client.update_server_default_result_storage(storage._block_document_id)
+    save_blocks(*deployed)
+    assert default() == storage._block_document_id
+    assert CassandraResultStorage.load("prefect-state").retention_days == 3
+    with get_client(sync_client=True) as client:
+        client.clear_server_default_result_storage()
+    save_blocks(*deployed)
+    assert default() is None, "none was chosen"
+
+
+def test_a_lock_and_a_storage_meet_though_they_name_the_cluster_differently(
+    storage: CassandraResultStorage, key: str
+) -> None:
+    called = storage.cluster.model_copy(update={"contact_points": ["localhost"]})
+    locks = CassandraLockManager(called)
+    assert locks.acquire_lock(key, "sleeper")
+    # As if it had been stopped for longer than its lease, and an heir came and went.
+    locks._store().session.execute(
+        "UPDATE prefect_state.records SET fence = ?, holder = null, until = 0 WHERE key = ?"
+        " IF holder != null",
+        [2**62, key],
+    )
+    with pytest.raises(LockLostError):
+        storage.write_path(key, b"too late")
+    assert not storage.exists(key)
+    with pytest.raises(LockLostError):
+        locks.release_lock(key, "sleeper")

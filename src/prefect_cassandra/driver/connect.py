@@ -34,6 +34,8 @@ from prefect_cassandra.driver.tls import RenewingContext
 from prefect_cassandra.errors import ConfigurationError, PrefectCassandraError
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from prefect_cassandra.driver.config import ClusterConfig
 
 Clock = Callable[[], int]
@@ -66,6 +68,11 @@ class Link:
         return self.session.execute_async(
             request.statement, timeout=request.timeout, paging_state=state
         )
+
+    def node_ids(self) -> frozenset[UUID]:
+        """Return the ids of the cluster's nodes as it has told them, without asking the server."""
+        ids = (host.host_id for host in self.cluster.metadata.all_hosts())
+        return frozenset(one for one in ids if one is not None)
 
     def table_metadata(self, keyspace: str, table: str) -> Any:
         """Return the driver's own description of a table; a new object after each change of it."""

@@ -24,6 +24,7 @@ from prefect_cassandra.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from uuid import UUID
 
     from prefect_cassandra.driver.connect import Link
 
@@ -200,6 +201,16 @@ class Session(MendingConnection):
         """Do what `prepare` does without blocking the event loop."""
         found = self._cached(cql) if self.live_link() is not None else None
         return found if found is not None else await asyncio.to_thread(self.prepare, cql)
+
+    def node_ids(self) -> frozenset[UUID]:
+        """Return the ids of the cluster's nodes, connecting if there is no connection.
+
+        No two nodes anywhere have one id, so two sessions that know one in common are of one
+        cluster, whatever names and addresses they were given for it.
+
+        Raises what `connect` does.
+        """
+        return self.link().node_ids()
 
     def table(self, keyspace: str, table: str, *, refresh: bool = False) -> TableInfo:
         """Return what a table looks like.

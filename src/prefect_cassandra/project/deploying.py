@@ -3,7 +3,7 @@
 Another process, because Prefect reads the stack's settings when it is imported; one for both,
 because importing it is most of the work. Run in the folder that entry points are relative to; the
 arguments are CONNECTION PREFECT_YAML NAME=LOGIN_FOLDER..., where CONNECTION is what all blocks have
-in common, as JSON. With a login for the shared state among them, results are kept there.
+in common, as JSON. With a login for the shared state among them, results can be kept there.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def save_blocks(connection: str, *logins: str) -> None:
     """Save one block for each `NAME=LOGIN_FOLDER`, over what has that name already.
 
-    With a login for the shared state among them, results are kept there from now on.
+    With a login for the shared state among them, a storage for results is saved as well.
     """
     common = json.loads(connection)
     for login in logins:
@@ -44,15 +44,23 @@ def save_blocks(connection: str, *logins: str) -> None:
 
 
 def keep_results(cluster: CassandraCluster, name: str) -> None:
-    """Save a result storage and make it the server's default.
+    """Save a result storage, and the first time make it the server's default if there is none.
 
     A server with a default storage keeps the results of flows and of their tasks unless they say
-    otherwise.
+    otherwise. Whoever chose another one or none since, or another retention, keeps that.
     """
+    try:
+        before = CassandraResultStorage.load(name, _sync=True)
+    except ValueError:
+        before = None
+    kept = {} if before is None else {"retention_days": before.retention_days}
+    storage = CassandraResultStorage(cluster=cluster, **kept)
     # Prefect's types leave open whether it must be awaited; without an event loop it must not.
-    block = cast("UUID", CassandraResultStorage(cluster=cluster).save(name, overwrite=True))
+    block = cast("UUID", storage.save(name, overwrite=True))
     with get_client(sync_client=True) as client:
-        client.update_server_default_result_storage(block)
+        chosen = client.read_server_default_result_storage().default_result_storage_block_id
+        if before is None and chosen is None:
+            client.update_server_default_result_storage(block)
 
 
 def make_deployments(file: str) -> None:

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from prefect_cassandra.errors import LockLostError, PrefectCassandraError
+from prefect_cassandra.state.access import state_session
 from prefect_cassandra.state.locks import SECOND
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prefect_cassandra.driver.config import ClusterConfig
     from prefect_cassandra.state.locks import LockState, LockStore
 
@@ -73,10 +76,34 @@ class Lease:
         self.due = time.monotonic() + (self.renewed or 0.0) / 4
 
 
-class Leases:
-    """The leases of one process. Thread-safe."""
+def is_same_cluster(one: ClusterConfig, other: ClusterConfig) -> bool:
+    """Tell whether two connections lead to one cluster: a storage's and a lock's may differ.
 
-    def __init__(self) -> None:
+    Names and addresses do not tell: one may be given other nodes than the other, or a balancer.
+    The ids of the nodes do. Where they cannot be had, the answer is yes: a write that is refused
+    because of a lock elsewhere does less harm than one that goes past a lock.
+    """
+    if one == other:
+        return True
+    try:
+        nodes, others = (state_session(each).node_ids() for each in (one, other))
+    except PrefectCassandraError as error:
+        logger.debug("Whether two connections lead to one cluster is not known: %s", error)
+        return True
+    return not (nodes and others) or not nodes.isdisjoint(others)
+
+
+class Leases:
+    """The leases of one process. Thread-safe.
+
+    Args:
+        is_same_cluster: Tells whether two configurations lead to one cluster.
+    """
+
+    def __init__(
+        self, is_same_cluster: Callable[[ClusterConfig, ClusterConfig], bool] = is_same_cluster
+    ) -> None:
+        self._is_same_cluster = is_same_cluster
         self._changed = threading.Condition()
         self._held: list[Lease] = []
         self._thread: threading.Thread | None = None
@@ -122,9 +149,8 @@ class Leases:
             LockLostError: The lease is known to be lost.
         """
         with self._changed:
-            held = [
-                one for one in self._held if one.key == key and is_same_cluster(one.config, config)
-            ]
+            held = [one for one in self._held if one.key == key]
+        held = [one for one in held if self._is_same_cluster(one.config, config)]
         if not held:
             return None
         mine = _taken_here.get()
@@ -156,13 +182,6 @@ class Leases:
             lease.renew()
         except PrefectCassandraError as error:
             logger.debug("The lease on %r was not renewed, next turn again: %s", lease.key, error)
-
-
-def is_same_cluster(one: ClusterConfig, other: ClusterConfig) -> bool:
-    """Tell whether two connections lead to one cluster: a storage's and a lock's may differ."""
-    if one.secure_connect_bundle is not None or other.secure_connect_bundle is not None:
-        return one.secure_connect_bundle == other.secure_connect_bundle
-    return one.port == other.port and not set(one.contact_points).isdisjoint(other.contact_points)
 
 
 leases = Leases()

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import contextvars
 import os
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from prefect_cassandra.driver.config import ClusterConfig
-from prefect_cassandra.errors import LockLostError
+from prefect_cassandra.errors import LockLostError, UnreachableError
 from prefect_cassandra.state import leases as room
 from prefect_cassandra.state.leases import Lease, Leases, is_same_cluster
 from prefect_cassandra.state.locks import SECOND, LockState
@@ -25,24 +26,49 @@ def taken(store: MemoryLocks, holder: str, fence: int, renewed: float | None = N
     return Lease(CONFIG, store, KEY, state, renewed)
 
 
+HERE, THERE, AWAY = (uuid.UUID(int=number) for number in range(3))
+
+
+class Connected:
+    """A session that knows the ids of its cluster's nodes."""
+
+    def __init__(self, *ids: uuid.UUID) -> None:
+        self.ids = frozenset(ids)
+
+    def node_ids(self) -> frozenset[uuid.UUID]:
+        if AWAY in self.ids:
+            raise UnreachableError("no node answers")
+        return self.ids
+
+
 @pytest.mark.parametrize(
-    ("other", "same"),
+    ("other", "knows", "same"),
     [
-        ({"contact_points": ("db",)}, True),
-        ({"contact_points": ("db2", "db"), "request_timeout": 3.0}, True),
-        ({"contact_points": ("db2",)}, False),
-        ({"contact_points": ("db",), "port": 9043}, False),
-        ({"secure_connect_bundle": Path("bundle.zip")}, False),
+        ({"contact_points": ("db",)}, {THERE}, True),
+        ({"contact_points": ("db2",)}, {HERE, THERE}, True),
+        ({"contact_points": ("db",), "port": 9043}, {HERE}, True),
+        ({"secure_connect_bundle": Path("bundle.zip")}, {HERE}, True),
+        ({"contact_points": ("db2",)}, {THERE}, False),
+        ({"contact_points": ("db", "db2")}, {THERE}, False),
+        ({"contact_points": ("db2",)}, {AWAY}, True),
+        ({"contact_points": ("db2",)}, set(), True),
     ],
 )
-def test_a_cluster_is_known_by_where_it_is(other: dict[str, Any], *, same: bool) -> None:
+def test_a_cluster_is_known_by_its_nodes_and_in_doubt_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+    other: dict[str, Any],
+    knows: set[uuid.UUID],
+    *,
+    same: bool,
+) -> None:
+    sessions = {ClusterConfig(**other): Connected(*knows), CONFIG: Connected(HERE)}
+    monkeypatch.setattr(room, "state_session", sessions.__getitem__)
     assert is_same_cluster(CONFIG, ClusterConfig(**other)) is same
     assert is_same_cluster(ClusterConfig(**other), CONFIG) is same
-    assert is_same_cluster(ClusterConfig(**other), ClusterConfig(**other))
 
 
 def test_a_write_carries_the_token_of_its_lock_and_none_without_one() -> None:
-    leases, store = Leases(), MemoryLocks()
+    leases, store = Leases(lambda one, other: one == other), MemoryLocks()
     assert leases.fence(CONFIG, KEY) is None
     lease = taken(store, "a", 7)
     leases.add(lease)
