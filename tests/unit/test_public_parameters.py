@@ -42,7 +42,13 @@ def test_options_with_secrets_are_refused_by_name(options: dict[str, Any]) -> No
     ids=str,
 )
 def test_options_without_secrets_are_taken(options: dict[str, Any]) -> None:
-    refuse_secrets(["s3://bucket/a@b.csv", "/data"], options)
+    urls = [
+        "s3://bucket/a@b.csv",
+        "/data",
+        "abfss://data@acct.dfs.core.windows.net/a",
+        "sftp://me@h/",
+    ]
+    refuse_secrets(urls, options)
 
 
 def test_nothing_is_started_with_a_login_in_a_url() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from prefect_cassandra.errors import ConfigurationError
-from prefect_cassandra.reads.urls import without_login
+from prefect_cassandra.reads.urls import holds_secret, without_login
 
 # What fsspec's file systems call their secrets: `secret`, `account_key`, `sas_token`, `password`...
 _SECRET = re.compile(
@@ -32,7 +32,7 @@ def refuse_secrets(urls: Iterable[str], storage_options: Mapping[str, Any]) -> N
         ConfigurationError: One of them holds a login; it is named, its value is not.
     """
     for url in urls:
-        if without_login(url) != url:
+        if holds_secret(url):
             raise ConfigurationError(
                 f"{without_login(url)} was given with a login, which would be shown as a parameter "
                 "of flow runs.",
