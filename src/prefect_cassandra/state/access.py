@@ -57,7 +57,7 @@ def state_access() -> Iterator[None]:
         yield
     except StatementError as error:
         raise StateError(
-            f"the cluster keeps no results and locks: {error.message}",
+            f"the cluster keeps no shared state: {error.message}",
             hint="`prefect-cassandra schema apply` makes the tables of prefect_state; on "
             "Kubernetes an upgrade of the release does.",
         ) from error

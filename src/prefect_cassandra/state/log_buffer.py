@@ -2,7 +2,8 @@
 
 No run may fail or wait because its log cannot be written. So whoever brings lines waits until they
 are written only while the store takes them; while it does not, lines wait here up to a bound, and
-what comes beyond is dropped, counted and warned of.
+what comes beyond is dropped, counted and warned of. So are lines that the store goes on refusing
+while it takes others.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from prefect_cassandra.errors import PrefectCassandraError
+from prefect_cassandra.errors import PrefectCassandraError, StatementError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 _AT_ONCE = 10_000
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+# A refusal may be of a node that does not know a change of the schema yet.
+_REFUSALS = 3
 
 
 @dataclass(slots=True)
@@ -35,7 +38,8 @@ class Counts:
     Attributes:
         taken: Lines that were accepted.
         written: Lines the store has.
-        dropped: Lines that are lost: the buffer was full, or the server ended too soon.
+        dropped: Lines that are lost: the buffer was full, the store refused them, or the server
+            ended too soon.
     """
 
     taken: int = 0
@@ -49,7 +53,8 @@ class LogBuffer:
     For one event loop. `start` begins to write and `close` ends it.
 
     Args:
-        write: Writes lines; may be told the same lines again after an error.
+        write: Writes lines; may be told the same lines again after an error. A StatementError
+            says that these lines were refused, and others might not be.
         bound: Bytes of lines that may wait.
         patience: Seconds that who brings lines waits for them at most.
         sleep: Waits between tries.
@@ -70,6 +75,7 @@ class LogBuffer:
         self._waiting: deque[LogLine] = deque()
         self._held = 0
         self._failures = 0
+        self._refusals = 0
         self._turns: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
@@ -142,7 +148,7 @@ class LogBuffer:
             # Once at the beginning, then whenever the number has doubled.
             self._next_warning = 2 * self.counts.dropped
             logger.warning(
-                "%d lines of run logs are dropped: the store does not take them, and %d bytes wait",
+                "%d lines of run logs are dropped: the store does not take them; %d bytes wait",
                 self.counts.dropped,
                 self._held,
             )
@@ -158,23 +164,47 @@ class LogBuffer:
     async def _flush(self) -> None:
         """Write the lines that wait, or as many as go at once; keep them when that fails."""
         lines = list(islice(self._waiting, _AT_ONCE))
+        refused: list[LogLine] = []
         try:
-            await self._write(lines)
+            if self._refusals < _REFUSALS:
+                await self._write(lines)
+            else:
+                refused = await self._sift(lines)
         except PrefectCassandraError as error:
             await self._after_failure(error)
             return
         except Exception:
             # A defect of ours: to try these lines for ever would keep all later ones out.
             logger.exception("%d lines of run logs cannot be written", len(lines))
-            self._leave(lines)
-            self._drop(len(lines))
+            refused = lines
         else:
-            self.counts.written += len(lines)
-            self._leave(lines)
             if self.failing:
                 logger.warning("The store of run logs takes lines again")
-            self._failures = 0
+            self._failures = self._refusals = 0
+        self.counts.written += len(lines) - len(refused)
+        self._leave(lines)
+        if refused:
+            self._drop(len(refused))
         self._let_go(self.counts.taken - len(self._waiting))
+
+    async def _sift(self, lines: Sequence[LogLine]) -> list[LogLine]:
+        """Write those of some lines that the store takes, and return the others.
+
+        Halves what is refused until a line stands alone. Raises what `write` does but refusals.
+        """
+        refused: list[LogLine] = []
+        groups = [lines]
+        while groups:
+            group = groups.pop()
+            try:
+                await self._write(group)
+            except StatementError:
+                half = len(group) // 2
+                if half:
+                    groups += [group[half:], group[:half]]
+                else:
+                    refused += group
+        return refused
 
     def _leave(self, lines: Sequence[LogLine]) -> None:
         for line in lines:
@@ -189,6 +219,7 @@ class LogBuffer:
                 error.message,
             )
         self._failures += 1
+        self._refusals = self._refusals + 1 if isinstance(error, StatementError) else 0
         self._let_go(self.counts.taken)
         await self._sleep(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(self._failures - 1, 10)))
 

@@ -27,6 +27,8 @@ INSERT = """INSERT INTO prefect_state.run_logs
 _MOST_ROWS, _MOST_BYTES = 500, 64 << 10
 # A node refuses a mutation of 8 MiB; Prefect's own handler cuts lines to 1 MB.
 LONGEST = 4 << 20
+# The name of a logger is for people; a text that came in its place is not kept twice.
+LONGEST_NAME = 1 << 10
 _CUT = "... (cut)"
 _KEY = struct.Struct(">i16siq")
 _FIXED = struct.Struct(">iqi16sii")
@@ -89,7 +91,7 @@ def _row(line: LogLine) -> bytes:
     """
     level = min(max(line.level, _LOWEST), _HIGHEST)
     task = line.task_run_id
-    name, message = _text(line.name), _text(line.message)
+    name, message = _text(line.name, LONGEST_NAME), _text(line.message, LONGEST)
     return b"".join(
         (
             _FIXED.pack(8, line.at, 16, line.id.bytes, 4, level),
@@ -102,8 +104,8 @@ def _row(line: LogLine) -> bytes:
     )
 
 
-def _text(text: str) -> bytes:
+def _text(text: str, longest: int) -> bytes:
     encoded = text.encode(errors="replace")
-    if len(encoded) <= LONGEST:
+    if len(encoded) <= longest:
         return encoded
-    return encoded[:LONGEST].decode(errors="ignore").encode() + _CUT.encode()
+    return encoded[:longest].decode(errors="ignore").encode() + _CUT.encode()

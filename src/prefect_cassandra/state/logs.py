@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect_cassandra.driver.frames import frame_request, routing_key, row_head
 from prefect_cassandra.driver.pump import Pump
+from prefect_cassandra.state.access import state_access
 from prefect_cassandra.state.log_query import (
     EARLIEST,
     HOUR,
@@ -84,8 +85,8 @@ _PLACES_KEPT = 4096
 class CassandraLogs:
     """The log store of one server process.
 
-    Every method raises what `Session.execute` does; a `StatementError` when the tables are not
-    there, which `schema apply` makes.
+    Every method raises what `Session.execute` does; reading raises a `StatementError` when the
+    tables are not there, which `schema apply` makes, and writing a `StateError`.
 
     Args:
         session: Logged in as `prefect_state`, or as whoever may read and write that keyspace.
@@ -105,9 +106,12 @@ class CassandraLogs:
 
         Raises:
             OutcomeUnknownError: Some may be written and some not; write them all again.
+            StateError: The tables are not there, or not for this role.
+            StatementError: One of the lines was refused.
         """
-        insert = await self.session.aprepare(self._insert)
-        note = await self.session.aprepare(self._note)
+        with state_access():
+            insert = await self.session.aprepare(self._insert)
+            note = await self.session.aprepare(self._note)
         notes = self._fresh(lines)
         requests = self._requests(insert, note, lines, notes)
         await Pump(self.session, _IN_FLIGHT).arun(requests)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from prefect_cassandra.errors import UnreachableError
+from prefect_cassandra.errors import StatementError, UnreachableError
 from prefect_cassandra.state.log_buffer import Counts, LogBuffer
 from prefect_cassandra.state.log_query import LogLine
 
@@ -23,10 +23,11 @@ def lines(*numbers: int) -> list[LogLine]:
 
 
 class Store:
-    """Takes lines, or not; `away` says whether it answers."""
+    """Takes lines, or not; `away` says that it does not answer, `refuses` which it refuses."""
 
     def __init__(self) -> None:
         self.away = False
+        self.refuses: set[int] = set()
         self.tried: list[list[int]] = []
         self.kept: list[int] = []
         self.gate = asyncio.Event()
@@ -40,6 +41,8 @@ class Store:
         self.tried.append([line.at for line in some])
         if self.away:
             raise UnreachableError("no node answers")
+        if not self.refuses.isdisjoint(self.tried[-1]):
+            raise StatementError("Mutation too large")
         self.kept += [line.at for line in some]
 
     async def sleep(self, seconds: float) -> None:
@@ -163,6 +166,40 @@ async def test_lines_that_can_never_be_written_do_not_keep_the_others_out(
     assert store.kept == [2]
     assert buffer.counts == Counts(taken=2, written=1, dropped=1)
     assert any(one.exc_info for one in caplog.records)
+
+
+async def test_lines_that_are_refused_again_and_again_are_dropped_and_the_others_written(
+    store: Store, buffer: LogBuffer, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.refuses = {2, 7}
+    await buffer.put(lines(*range(1, 9)))
+    await buffer.put(lines(9))
+    await store.fail_again()
+    await store.fail_again()
+    assert store.kept == []
+    assert buffer.counts == Counts(taken=9), "what is refused now may be taken in a moment"
+    store.again.set()
+    await buffer.close(30)
+    assert store.kept == [1, 3, 4, 5, 6, 8, 9]
+    assert buffer.counts == Counts(taken=9, written=7, dropped=2)
+    assert "2 lines of run logs are dropped" in caplog.text
+    assert "takes lines again" in caplog.text
+
+
+async def test_a_store_that_goes_away_while_lines_are_sorted_out_loses_none(
+    store: Store, buffer: LogBuffer
+) -> None:
+    store.refuses = {2}
+    await buffer.put(lines(1, 2, 3))
+    await store.fail_again()
+    await store.fail_again()
+    store.away = True
+    await store.fail_again()
+    store.away = False
+    store.again.set()
+    # Another kind of failure came between: refusals are counted anew.
+    await store.fail_again()
+    assert buffer.counts == Counts(taken=3)
 
 
 async def test_the_end_waits_for_lines_and_counts_those_it_could_not_write(store: Store) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prefect_cassandra.state.log_query import BUCKET, HOUR, NOBODY, LogLine, bucket_of
-from prefect_cassandra.state.log_rows import LONGEST, pack
+from prefect_cassandra.state.log_rows import LONGEST, LONGEST_NAME, pack
 from prefect_cassandra.state.log_shelves import hour_shelf, notes_of, run_shelf, task_shelf
 
 HEAD = b"head"
@@ -105,3 +105,11 @@ def test_notes_lead_to_a_line_by_run_by_hour_and_by_task() -> None:
     assert len(notes_of([one])) == len(notes_of([one, one]))
     nobody = LogLine(UUID(int=9), at, 20, "n", "m")
     assert (run_shelf(NOBODY), bucket, NOBODY) in notes_of([nobody])
+
+
+def test_a_text_in_the_place_of_a_loggers_name_is_cut() -> None:
+    long = LogLine(UUID(int=1), 1, 20, "é" * LONGEST_NAME, "x")
+    (batch,) = pack(HEAD, [long])
+    name, message = values_of(batch.rows[0])[-2:]
+    assert name == b"\xc3\xa9" * (LONGEST_NAME // 2) + b"... (cut)"
+    assert message == b"x"
