@@ -127,7 +127,8 @@ class CassandraLockManager(LockManager):
         """Free the lock on `key`.
 
         Raises:
-            LockLostError: It is not this holder's, or not any more. It is a ValueError.
+            LockLostError: It is not this holder's, or not any more, or that is not known. It is a
+                ValueError.
         """
         from prefect_cassandra.state.leases import leases  # noqa: PLC0415
 
@@ -136,9 +137,16 @@ class CassandraLockManager(LockManager):
         if lease is not None:
             leases.remove(lease)
         state = store.read(key) if lease is None else lease.state
-        if state.holder != holder or not store.release(key, state):
+        released = store.release(key, state) if state.holder == holder else False
+        if not released:
+            said = f"no lock on {key!r} is held by {holder}"
+            if released is None:
+                said = (
+                    f"whether {holder} still held the lock on {key!r} is not known: its release "
+                    "got no answer, its lease has ended, and another one has had the lock since"
+                )
             raise LockLostError(
-                f"no lock on {key!r} is held by {holder}",
+                said,
                 hint="Its lease may have ended while this process was stopped. What it wrote to a "
                 "CassandraResultStorage after that was refused; look at what it wrote elsewhere.",
             )

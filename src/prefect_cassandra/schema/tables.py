@@ -254,8 +254,11 @@ RECORD_PARTS = "record_parts"
 LOCK_QUEUE = "lock_queue"
 
 # A record and the lock on it share a partition, so that one conditional write can compare the
-# lock's fencing token and store the value. Every write brings its own TTL. The queue is rewritten
-# all the time and holds nothing that lives longer than seconds, hence its short grace: a row that
+# lock's fencing token and store the value. Every write brings its own TTL. A record that is written
+# again and again is read each time with the tombstones of its older versions, so these go after a
+# day: an old version that came back later would stand behind the newest, where nobody reads it, and
+# the holder of a lock that came back with a lease that has ended. The queue is rewritten all the
+# time and holds nothing that lives longer than seconds, hence its short grace: a row that
 # came back after it would be gone by its TTL.
 RESULT_TABLES = {
     RECORDS: f"""CREATE TABLE IF NOT EXISTS {STATE}.{RECORDS} (
@@ -274,6 +277,7 @@ RESULT_TABLES = {
   PRIMARY KEY (key, version, writer)
 ) WITH CLUSTERING ORDER BY (version DESC, writer DESC)
   AND ID = 70726566-6563-4000-8000-000000000061
+  AND gc_grace_seconds = 86400
   AND comment = 'Results of runs by storage key, newest version first, and the locks on them.'""",
     RECORD_PARTS: f"""CREATE TABLE IF NOT EXISTS {STATE}.{RECORD_PARTS} (
   writer uuid,

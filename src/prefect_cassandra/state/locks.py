@@ -17,6 +17,7 @@ import random
 import socket
 import threading
 import uuid
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -52,7 +53,13 @@ _RENEW = """UPDATE prefect_state.records USING TTL ? SET fence = ?, holder = ?, 
  since = ? WHERE key = ? IF fence = ? AND holder = ?"""
 _RELEASE = """UPDATE prefect_state.records USING TTL ? SET fence = ?, holder = null, until = 0
  WHERE key = ? IF fence = ? AND holder = ?"""
-_QUEUE = "SELECT place, waiter FROM prefect_state.lock_queue WHERE key = ? LIMIT ?"
+_QUEUE = """SELECT place, waiter FROM prefect_state.lock_queue WHERE key = ? AND place >= ?
+ LIMIT ?"""
+# Before the front seen last there are only places that were given up, which a look would have to
+# read past. Who was away from his place for longer than this and comes back is not seen there: he
+# and the front then try at the same moment, and one gets it.
+_FRONT_SLACK = 2 * TICKET_LASTS * SECOND
+_FRONTS_KEPT = 4096
 _ENQUEUE = "INSERT INTO prefect_state.lock_queue (key, place, waiter) VALUES (?, ?, ?) USING TTL ?"
 _LEAVE = "DELETE FROM prefect_state.lock_queue WHERE key = ? AND place = ? AND waiter = ?"
 
@@ -107,8 +114,8 @@ class LockStore(Protocol):
     def renew(self, key: str, held: LockState) -> bool:
         """Write a lease with a later end, if it is still its holder's; says whether it was."""
 
-    def release(self, key: str, held: LockState) -> bool:
-        """Free the lock if it is still that holder's; says whether it was."""
+    def release(self, key: str, held: LockState) -> bool | None:
+        """Free the lock if it is still that holder's; says whether it was, None if not known."""
 
     def queue(self, key: str) -> Sequence[Ticket]:
         """Return the first of those who wait, in order."""
@@ -125,6 +132,24 @@ def place_of(ticket: Ticket | None, queue: Sequence[Ticket]) -> int:
     if ticket is None:
         return len(queue)
     return sum(other < ticket for other in queue)
+
+
+def was_released(held: LockState, found: LockState, now: int) -> bool | None:
+    """Tell what came of a release without an answer, from a later look at the lock.
+
+    Args:
+        held: The lock as its holder had it.
+        found: As it is now; not that holder's.
+        now: The time of the look or later, microseconds since 1970.
+
+    Returns:
+        Whether it was this holder's until the release; None when it may have been lost before: its
+        lease has ended, and another one has had it since.
+    """
+    if found.fence == held.fence or now < held.until:
+        # Nobody else frees it, nor takes it before its lease ends.
+        return True
+    return None
 
 
 def pause_for(place: int, looks: int) -> float:
@@ -244,6 +269,7 @@ class CassandraLocks:
     session: Session
     _time: DatabaseTime = field(init=False)
     _guard: threading.Lock = field(init=False, default_factory=threading.Lock)
+    _fronts: OrderedDict[str, int] = field(init=False, default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
         self._time = DatabaseTime(self.session)
@@ -278,7 +304,7 @@ class CassandraLocks:
         values = [*self._cells(held), key, held.fence, held.holder]
         return self._compare_and_set(_RENEW, values, key, held)
 
-    def release(self, key: str, held: LockState) -> bool:
+    def release(self, key: str, held: LockState) -> bool | None:
         """Free the lock; when that is still unknown after some tries, the lease frees it."""
         values = [_KEPT, held.fence, key, held.fence, held.holder]
         for _ in range(_RELEASE_TRIES):
@@ -289,14 +315,20 @@ class CassandraLocks:
                     # What is read now is final.
                     found = self.read(key, consistency=SERIAL)
             if (found.fence, found.holder) != (held.fence, held.holder):
-                break
+                return was_released(held, found, self.now())
         return True
 
     def queue(self, key: str) -> list[Ticket]:
         """Return the first of those who wait."""
+        with self._guard:
+            front = self._fronts.get(key, 0)
+        # What is not seen in this look comes later than it.
+        now = self.now()
         with state_access():
-            rows = self.session.execute(_QUEUE, [key, _QUEUE_SEEN], consistency=QUORUM)
-            return [Ticket(row["place"], row["waiter"]) for row in rows]
+            rows = self.session.execute(_QUEUE, [key, front, _QUEUE_SEEN], consistency=QUORUM)
+            found = [Ticket(row["place"], row["waiter"]) for row in rows]
+        self._saw_front(key, found[0].place if found else now)
+        return found
 
     def enqueue(self, key: str, ticket: Ticket) -> None:
         """Stand in the queue."""
@@ -308,6 +340,13 @@ class CassandraLocks:
         """Leave the queue."""
         with state_access():
             self.session.execute(_LEAVE, [key, ticket.place, ticket.waiter], consistency=QUORUM)
+
+    def _saw_front(self, key: str, place: int) -> None:
+        with self._guard:
+            self._fronts[key] = max(self._fronts.get(key, 0), place - _FRONT_SLACK)
+            self._fronts.move_to_end(key)
+            if len(self._fronts) > _FRONTS_KEPT:
+                self._fronts.popitem(last=False)
 
     def _cells(self, state: LockState) -> list[Any]:
         return [_KEPT, state.fence, state.holder, state.until, state.host, state.since]

@@ -1,21 +1,27 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prefect_cassandra.blocks import CassandraLockManager
+from prefect_cassandra.errors import LockLostError, OutcomeUnknownError
+from prefect_cassandra.ledger.blocks import EPOCH
 from prefect_cassandra.state.locks import (
     SECOND,
     TICKET_LASTS,
     Acquisition,
+    CassandraLocks,
     LockState,
     Ticket,
     pause_for,
     place_of,
+    was_released,
 )
 from support.locks import NOON, MemoryLocks
 
@@ -61,6 +67,92 @@ def test_who_is_nearer_to_the_front_looks_more_often(
     place: int, looks: int, seconds: float
 ) -> None:
     assert pause_for(place, looks) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("found", "now", "said"),
+    [
+        (LockState(fence=7), NOON, True),
+        (LockState(fence=7), NOON + 60 * SECOND, True),
+        (LockState(fence=8, holder="b"), NOON + 30 * SECOND - 1, True),
+        (LockState(fence=8, holder="b"), NOON + 30 * SECOND, None),
+        (LockState(fence=9), NOON + 60 * SECOND, None),
+        (LockState(), NOON + 60 * SECOND, None),
+    ],
+    ids=["free", "free, late", "taken in time", "taken late", "taken and freed late", "expired"],
+)
+def test_a_release_without_an_answer_is_told_by_what_is_found_later(
+    found: LockState, now: int, *, said: bool | None
+) -> None:
+    held = LockState(fence=7, holder="a", until=NOON + 30 * SECOND)
+    assert was_released(held, found, now) is said
+
+
+class Node:
+    """A session that tells what it found of a lock, one after the other, and no more."""
+
+    closed = False
+    config = None
+
+    def __init__(self, *found: LockState) -> None:
+        self.found = list(found)
+        self.time = NOON
+        self.places: list[int] = []
+        self.asked: list[list[Any]] = []
+
+    def execute(self, cql: str, parameters: Any = (), **_options: Any) -> Any:
+        if "toTimestamp" in cql:
+            return Rows([{"now": EPOCH + timedelta(microseconds=self.time)}])
+        if "lock_queue" in cql:
+            self.asked.append(list(parameters))
+            _, front, most = parameters
+            seen = [place for place in self.places if place >= front][:most]
+            return Rows([{"place": place, "waiter": uuid.UUID(int=0)} for place in seen])
+        if cql.startswith("UPDATE"):
+            raise OutcomeUnknownError("no answer")
+        return Rows([asdict(self.found.pop(0))])
+
+
+class Rows(list[dict[str, Any]]):
+    def one(self) -> dict[str, Any]:
+        return self[0]
+
+
+def test_a_lock_that_another_has_after_a_lost_answer_is_not_said_to_be_released() -> None:
+    held = LockState(fence=7, holder="a", until=NOON)
+    another = LockState(fence=8, holder="b", until=NOON + SECOND)
+    node: Any = Node(another, another)
+    locks = CassandraLocks(node)
+    assert locks.release(KEY, held) is None
+    assert locks.release(KEY, replace(held, until=NOON + 60 * SECOND)) is True
+
+
+def test_who_releases_without_knowing_is_told_so() -> None:
+    held = LockState(fence=7, holder="a", until=NOON)
+    node: Any = Node(held, LockState(fence=8, holder="b", until=NOON + SECOND))
+    manager = CassandraLockManager("never loaded")
+    manager._locks = CassandraLocks(node)
+    with pytest.raises(LockLostError, match="is not known"):
+        manager.release_lock(KEY, "a")
+
+
+def test_a_look_at_the_queue_does_not_read_what_was_given_up_long_ago() -> None:
+    node: Any = Node()
+    locks = CassandraLocks(node)
+    hour = 3600 * SECOND
+    node.places = [NOON - hour, NOON]
+    assert [one.place for one in locks.queue(KEY)] == node.places
+    del node.places[0]
+    assert [one.place for one in locks.queue(KEY)] == [NOON]
+    assert locks.queue(KEY), "it is still in the front"
+    node.places = []
+    assert locks.queue("another") == locks.queue(KEY) == []
+    assert locks.queue("another") == []
+    slack = 2 * TICKET_LASTS * SECOND
+    fronts = [front for _, front, _ in node.asked]
+    assert fronts[:3] == [0, NOON - hour - slack, NOON - slack]
+    assert fronts[3] == 0
+    assert fronts[5] == pytest.approx(NOON - slack, abs=10 * SECOND)
 
 
 def acquired(attempt: Acquisition) -> bool:
