@@ -209,6 +209,25 @@ def test_a_holder_that_slept_beyond_its_lease_writes_nothing(
     locks.release_lock(key, "heir")
 
 
+def test_a_lock_and_a_storage_meet_though_they_name_the_cluster_differently(
+    storage: CassandraResultStorage, key: str
+) -> None:
+    other = storage.cluster.model_copy(update={"contact_points": ["localhost"]})
+    locks = CassandraLockManager(other)
+    assert locks.acquire_lock(key, "sleeper")
+    # As if it had been stopped for longer than its lease, and an heir came and went.
+    locks._store().session.execute(
+        "UPDATE prefect_state.records SET fence = ?, holder = null, until = 0 WHERE key = ?"
+        " IF holder != null",
+        [2**62, key],
+    )
+    with pytest.raises(LockLostError):
+        storage.write_path(key, b"too late")
+    assert not storage.exists(key)
+    with pytest.raises(LockLostError):
+        locks.release_lock(key, "sleeper")
+
+
 def count_under_locks(ground: Ground, storage: Any, processes: int, keys: int, steps: int) -> None:
     prefix = f"counter/{uuid.uuid4().hex}/"
     with ExitStack() as stack:

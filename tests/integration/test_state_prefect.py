@@ -364,7 +364,7 @@ def deployed(storage: CassandraResultStorage) -> Iterator[list[str]]:
     yield [json.dumps(connection), f"prefect-state={cluster.credentials.folder}"]
     with get_client(sync_client=True) as client:
         client.clear_server_default_result_storage()
-    CassandraResultStorage.delete("cassandra-result-storage/prefect-state")
+    CassandraResultStorage.delete("prefect-state")
 
 
 def test_a_deployed_login_for_the_state_keeps_results_without_being_asked(
@@ -415,22 +415,3 @@ def test_a_deploy_leaves_what_was_chosen_since(
         client.clear_server_default_result_storage()
     save_blocks(*deployed)
     assert default() is None, "none was chosen"
-
-
-def test_a_lock_and_a_storage_meet_though_they_name_the_cluster_differently(
-    storage: CassandraResultStorage, key: str
-) -> None:
-    called = storage.cluster.model_copy(update={"contact_points": ["localhost"]})
-    locks = CassandraLockManager(called)
-    assert locks.acquire_lock(key, "sleeper")
-    # As if it had been stopped for longer than its lease, and an heir came and went.
-    locks._store().session.execute(
-        "UPDATE prefect_state.records SET fence = ?, holder = null, until = 0 WHERE key = ?"
-        " IF holder != null",
-        [2**62, key],
-    )
-    with pytest.raises(LockLostError):
-        storage.write_path(key, b"too late")
-    assert not storage.exists(key)
-    with pytest.raises(LockLostError):
-        locks.release_lock(key, "sleeper")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # Prefect drops its connection to the server when the loop of an asynchronous flow ends; when the
 # garbage collector meets that socket is a matter of luck. For the module's `pytestmark`.
 DROPPED_SOCKETS = pytest.mark.filterwarnings(
-    "ignore:.*socket:pytest.PytestUnraisableExceptionWarning"
+    "ignore:.*(socket|Transport):pytest.PytestUnraisableExceptionWarning"
 )
 
 

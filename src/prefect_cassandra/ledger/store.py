@@ -55,9 +55,11 @@ _FILE_BY_RUN = "INSERT INTO prefect_ledger.run_blocks (run, table_name, start) V
 _FILE_BY_PERSON = """INSERT INTO prefect_ledger.person_blocks (person, hour, table_name, start)
  VALUES (?, ?, ?, ?)"""
 _TIME_GOOD_FOR = 60.0
+# The monotonic clock of Linux stands still while the machine sleeps; this one does not.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-# What a node said its time was, and when by the machine's monotonic clock; threads share it.
+# What a node said its time was, and when by the machine's steady clock; threads share it.
 _told: WeakKeyDictionary[Session, tuple[int, float]] = WeakKeyDictionary()
 
 
@@ -65,9 +67,10 @@ _told: WeakKeyDictionary[Session, tuple[int, float]] = WeakKeyDictionary()
 class DatabaseTime:
     """The time as the database's nodes have it, so that this machine's own does not matter.
 
-    One question to a node gives a starting point, from which the machine's monotonic clock counts
-    on for a minute. Records of the ledger that replace each other are written at this time as well:
-    those of a machine whose clock is ahead must not hide what others say later.
+    One question to a node gives a starting point, from which the machine's steady clock counts on
+    for a minute, through a sleep of the machine too. Records of the ledger that replace each other
+    are written at this time as well: those of a machine whose clock is ahead must not hide what
+    others say later.
 
     Args:
         session: Whom to ask.
@@ -77,12 +80,12 @@ class DatabaseTime:
 
     def __call__(self) -> int:
         """Return microseconds since 1970. Raises what `Session.execute` does."""
-        at = time.monotonic()
+        at = time.clock_gettime(_CLOCK)
         told = _told.get(self.session)
         if told is None or at - told[1] > _TIME_GOOD_FOR:
             row = self.session.execute(_TIME, idempotent=True).one()
             assert row is not None  # noqa: S101 -- every node has this row
-            answered = time.monotonic()
+            answered = time.clock_gettime(_CLOCK)
             # The node looked at its clock some time between question and answer.
             told = _told[self.session] = _microseconds(row["now"]), (at + answered) / 2
             at = answered

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from prefect_cassandra.errors import ClaimedTableError
-from prefect_cassandra.ledger.blocks import Block, to_json
+from prefect_cassandra.ledger import store
+from prefect_cassandra.ledger.blocks import EPOCH, Block, to_json
 from prefect_cassandra.ledger.stamps import Clock
-from prefect_cassandra.ledger.store import MARK_OF_CLAIMS, CassandraClocks
+from prefect_cassandra.ledger.store import MARK_OF_CLAIMS, CassandraClocks, DatabaseTime
 from support.stamps import NOON, TABLE, asking
 
 BLOCK = Block(TABLE, NOON, None, asking())
@@ -53,3 +56,43 @@ def test_a_table_for_claims_has_no_clock_to_read_or_to_move() -> None:
         clocks(Answered(marked)).read(TABLE)
     with pytest.raises(ClaimedTableError, match=f"{TABLE} is for claims"):
         clocks(Answered(marked, applied=False)).move(TABLE, None, Clock(BLOCK.end, (BLOCK,)))
+
+
+class Slept:
+    """The `time` of a machine that slept: only one of its clocks has noticed."""
+
+    def __init__(self) -> None:
+        self.asleep = 0.0
+
+    def monotonic(self) -> float:
+        return 1000.0
+
+    def clock_gettime(self, clock: int) -> float:
+        return 1000.0 + (self.asleep if clock == time.CLOCK_BOOTTIME else 0.0)
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="a clock of Linux")
+def test_the_databases_time_goes_on_while_the_machine_sleeps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slept = Slept()
+    monkeypatch.setattr(store, "time", slept)
+    session: Any = Told()
+    now = DatabaseTime(session)
+    first = now()
+    slept.asleep = 30.0
+    assert now() - first == 30_000_000
+    slept.asleep = 8 * 3600.0
+    now()
+    assert session.asked == 2, "the starting point is too old"
+
+
+class Told:
+    """A session with a node that tells the time."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def execute(self, _cql: str, **_options: Any) -> Answered:
+        self.asked += 1
+        return Answered({"now": EPOCH + timedelta(microseconds=NOON)})
