@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any
 
@@ -10,6 +11,7 @@ from prefect.filesystems import LocalFileSystem
 from prefect.results import ResultStore
 
 from prefect_cassandra.errors import DataError
+from prefect_cassandra.schema.tables import RECORDS, RESULT_TABLES
 from prefect_cassandra.state.access import LONGEST_KEY, check_key
 from prefect_cassandra.state.results import (
     LARGEST,
@@ -72,6 +74,11 @@ def test_all_older_versions_leave_one_tombstone_that_later_ones_cover() -> None:
     (insert, values, at), *deletes = session.written
     assert (insert, values[5], at) == ("INSERT", 160, 160)
     assert deletes == [("DELETE", ["k", 150], 160)], "nothing that was not seen, nor the new one"
+
+
+def test_tombstones_of_records_go_after_a_day_and_not_before_hints_have_ended() -> None:
+    (grace,) = re.findall(r"gc_grace_seconds = (\d+)", RESULT_TABLES[RECORDS])
+    assert 3 * 3600 < int(grace) <= 86_400
 
 
 def test_who_has_too_large_a_result_is_told_how_large_it_may_be_before_prefect_packs_it() -> None:
