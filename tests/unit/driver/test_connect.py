@@ -6,14 +6,19 @@ import json
 import socket
 import ssl
 import threading
+import uuid
 import zipfile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from cassandra.connection import DefaultEndPoint
+from cassandra.metadata import Metadata
+from cassandra.policies import SimpleConvictionPolicy
+from cassandra.pool import Host
 
 from prefect_cassandra.driver.config import ClusterConfig, Tls
-from prefect_cassandra.driver.connect import open_link, require_one_datacenter
+from prefect_cassandra.driver.connect import Link, open_link, require_one_datacenter
 from prefect_cassandra.driver.reactor import require_libev
 from prefect_cassandra.errors import ConfigurationError, UnreachableError
 from support.certificates import issue
@@ -159,3 +164,15 @@ def test_support_certificate_can_name_an_address(tmp_path: Path) -> None:
     cert, _ = issue(tmp_path, "127.0.0.1")
 
     assert ipaddress.ip_address("127.0.0.1").packed in ssl.PEM_cert_to_DER_cert(cert.read_text())
+
+
+def test_a_link_knows_the_ids_that_the_cluster_gave_its_nodes() -> None:
+    metadata = Metadata()
+    ids = [uuid.UUID(int=1), uuid.UUID(int=2), None]
+    for number, node in enumerate(ids):
+        place = DefaultEndPoint(f"10.0.0.{number}")
+        metadata.add_or_return_host(Host(place, SimpleConvictionPolicy, host_id=node))
+    cluster = SimpleNamespace(metadata=metadata)
+    link = Link(ClusterConfig(("10.0.0.1",)), cluster, None)
+    # A contact point that was never reached has none yet.
+    assert link.node_ids() == set(ids[:2])
