@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import pytest
 from prefect_cassandra.errors import PermissionDeniedError, PlatformError, UnreachableError
 from prefect_cassandra.kube.doctor.cluster_api import connected
 from prefect_cassandra.kube.doctor.prefect_api import PrefectApi
+from prefect_cassandra.kube.reconciling import lease as leases
 from prefect_cassandra.kube.reconciling.acting import Actor
 from prefect_cassandra.kube.reconciling.decisions import Rules, decide_all
 from prefect_cassandra.kube.reconciling.lease import Claim, Lease
@@ -21,6 +23,7 @@ from prefect_cassandra.kube.reconciling.observing import Observer, Place
 from prefect_cassandra.kube.server import Server
 from support.http_server import Answer, LoopbackServer
 from support.recorded_cluster import RecordedCluster, job_json, pod_json, use_cluster
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -303,6 +306,33 @@ async def test_of_two_that_want_it_at_once_one_gets_the_lease(ground: Any) -> No
         assert not await found.lease.take()
         assert not found.lease.is_held
     assert found.cluster.leases["pc-reconciler"]["spec"]["holderIdentity"] == "you"
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+async def test_a_bad_moment_of_the_clusters_does_not_end_the_renewing(
+    ground: Any, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(leases, "_RENEWALS", 10_000)
+    cluster = RecordedCluster()
+    async with ground(cluster) as found:
+
+        def renewals() -> int:
+            return int(cluster.leases["pc-reconciler"]["metadata"]["resourceVersion"])
+
+        async def until(condition: Callable[[], bool]) -> None:
+            await asyncio.to_thread(eventually, condition, within=20)
+
+        assert await found.lease.take()
+        async with found.lease.kept():
+            cluster.refused["leases"] = (status, "not now")
+            refused = len(found.asked)
+            await until(lambda: len(found.asked) > refused + 1)
+            cluster.refused.clear()
+            before = renewals()
+            await until(lambda: renewals() > before)
+            # Nor the giving up.
+            cluster.refused["leases"] = (status, "not now")
+    assert not found.lease.is_held
 
 
 async def test_a_decision_has_to_stand_for_a_while(ground: Any) -> None:
