@@ -52,6 +52,8 @@ class RecordedPrefect:
     runs: list[dict[str, Any]]
     status: str = "ACCEPT"
     logs_are_broken: bool = False
+    # Called when a state is proposed.
+    at_state: Callable[[], None] = lambda: None
     states: list[dict[str, Any]] = field(default_factory=list)
     labels: list[dict[str, Any]] = field(default_factory=list)
     logs: list[dict[str, Any]] = field(default_factory=list)
@@ -64,6 +66,7 @@ class RecordedPrefect:
         if path == "/logs/" and self.logs_are_broken:
             return Answer(500, {"detail": "no logs today"})
         if path.endswith("/set_state"):
+            self.at_state()
             self.states.append(asked.json()["state"])
             return Answer(200, {"status": self.status, "details": {"reason": "because"}})
         kept = {"labels": self.labels, "": self.logs, "events": self.events}
@@ -219,6 +222,55 @@ async def test_a_job_that_outlived_its_run_is_deleted_and_no_other(ground: Any) 
     (deletion,) = (one for one in found.asked if one.method == "DELETE")
     assert deletion.json()["propagationPolicy"] == "Foreground"
     assert found.prefect.states == []
+
+
+async def test_a_crashed_run_that_may_not_start_again_fails_before_its_job_goes(
+    ground: Any,
+) -> None:
+    """The pod asks for the state when it is ended, and Crashed is none that stops it."""
+    job = job_json("job-1", run_id(1), OLD)
+    cluster = RecordedCluster([job], [pod_json(job)])
+    async with ground(cluster, run_json(1, "CRASHED", run_count=1)) as found:
+        await found.lease.take()
+        jobs_at_state: list[int] = []
+        found.prefect.at_state = lambda: jobs_at_state.append(len(cluster.jobs))
+        (outcome,) = (await found.reconciler().pass_once()).outcomes
+    assert outcome.is_done
+    assert [state["type"] for state in found.prefect.states] == ["FAILED"]
+    assert jobs_at_state == [1]
+    assert cluster.jobs == []
+    assert found.prefect.labels == []
+    ((line,),) = found.prefect.logs
+    assert "set to Failed, Job job-1 deleted: the run is Crashed" in line["message"]
+
+
+async def test_a_job_stays_when_the_state_before_its_end_is_refused(ground: Any) -> None:
+    job = job_json("job-1", run_id(1), OLD)
+    cluster = RecordedCluster([job], [pod_json(job)])
+    async with ground(cluster, run_json(1, "CRASHED", run_count=1)) as found:
+        found.prefect.status = "REJECT"
+        await found.lease.take()
+        (outcome,) = (await found.reconciler().pass_once()).outcomes
+    assert not outcome.is_done
+    assert cluster.jobs == [job]
+
+
+async def test_a_crashed_run_that_may_start_again_is_counted_before_its_job_goes(
+    ground: Any,
+) -> None:
+    job = job_json("job-1", run_id(1), OLD)
+    cluster = RecordedCluster([job], [pod_json(job)])
+    retries = {"empirical_policy": {"retries": 1}}
+    crashed = run_json(1, "CRASHED", run_count=1, **retries)
+    # Long enough for the hooks, and not given up yet.
+    crashed["state"]["timestamp"] = (datetime.now(UTC) - timedelta(minutes=20)).isoformat()
+    async with ground(cluster, crashed) as found:
+        await found.lease.take()
+        (outcome,) = (await found.reconciler().pass_once()).outcomes
+    assert outcome.is_done
+    assert found.prefect.labels == [{"prefect-cassandra.requeued": "1:1"}]
+    assert found.prefect.states == []
+    assert cluster.jobs == []
 
 
 async def test_what_changed_after_the_look_is_left_alone(ground: Any) -> None:
