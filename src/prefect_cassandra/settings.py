@@ -177,7 +177,8 @@ class ReconcilerSettings(PrefectBaseSettings):
         ge=0,
         description=(
             "Seconds after the end of a Job in which its run may still tell its end itself, and "
-            "Prefect's observer may, which takes up to 30 s."
+            "Prefect's observer may, which takes up to 30 s. Also what a Job without a pod at work "
+            "may outlive its run."
         ),
     )
     lost_after: float = Field(
@@ -191,7 +192,13 @@ class ReconcilerSettings(PrefectBaseSettings):
         description="Seconds a run may be Cancelling. The server itself gives up after 300.",
     )
     leave_grace: float = Field(
-        default=60.0, ge=0, description="Seconds a Job may outlive its run before it is deleted."
+        default=600.0,
+        ge=0,
+        description=(
+            "Seconds a Job whose pod works may outlive its run before it is deleted, or stand "
+            "beside a second Job. Longer than the longest hook of a flow, such as `on_failure`: "
+            "hooks run after the run has ended. A Job without such a pod has `gone_grace`."
+        ),
     )
     requeues: int = Field(
         default=3, ge=0, description="Times a run is put back before it starts, or starts again."

@@ -10,8 +10,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
+from prefect.cli.flow_run import _final_state_blocking_reschedule
+from prefect.client.orchestration import get_client
 
 from prefect_cassandra.kube.doctor.cluster_api import connected
 from prefect_cassandra.kube.doctor.prefect_api import PrefectApi
@@ -231,3 +234,37 @@ async def test_a_cancelled_run_is_finished_and_its_job_goes(ground: Any) -> None
         assert await here.kinds(run_id) == []
         assert here.run(run_id)["state_type"] == "CANCELLED"
         assert here.cluster.jobs == []
+
+
+@pytest.mark.usefixtures("prefect_api")
+async def test_a_crashed_run_fails_before_its_pod_could_hand_it_back(ground: Any) -> None:
+    async with ground() as here:
+        run_id = here.new_run()
+        here.set(run_id, "PENDING", "RUNNING")
+        job = here.add_job(run_id, active=1)
+        here.cluster.pods.append(pod_json(job))
+        here.is_at(run_id, job)
+        here.set(run_id, "CRASHED")
+        assert await here.kinds(run_id) == [Kind.FAIL]
+        assert here.cluster.jobs == []
+        async with get_client() as client:
+            # What the pod asks before it hands its run back.
+            stops = await _final_state_blocking_reschedule(client, UUID(run_id))
+        assert stops is not None
+        assert stops.is_failed()
+        assert await here.kinds(run_id) == []
+
+
+@pytest.mark.usefixtures("prefect_api")
+async def test_a_crashed_run_that_may_start_again_is_handed_back_and_counted(ground: Any) -> None:
+    async with ground() as here:
+        run_id = here.new_run(retries=1)
+        here.set(run_id, "PENDING", "RUNNING")
+        job = here.add_job(run_id, active=1)
+        here.cluster.pods.append(pod_json(job))
+        here.is_at(run_id, job)
+        here.set(run_id, "CRASHED")
+        assert await here.kinds(run_id) == [Kind.DELETE]
+        assert here.run(run_id)["labels"]["prefect-cassandra.requeued"] == "1:1"
+        async with get_client() as client:
+            assert await _final_state_blocking_reschedule(client, UUID(run_id)) is None

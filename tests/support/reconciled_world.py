@@ -28,17 +28,21 @@ class World:
     """One run in a cluster; `now` is the only clock."""
 
     retries: int = 0
+    tags: frozenset[str] = frozenset()
     now: datetime = NOW
     due: datetime = NOW
     jobs: list[Job] = field(default_factory=list)
     made: int = 0
     # A worker that is slow: it took the run and will still make a Job.
     late_jobs: int = 0
+    # Uids of Jobs whose program has said that the run runs, and of those that have told its end.
+    begun: set[str] = field(default_factory=set)
+    concluded: set[str] = field(default_factory=set)
     run: Run = field(init=False)
     _states: int = 0
 
     def __post_init__(self) -> None:
-        self.run = replace(run("SCHEDULED", 0), retries=self.retries)
+        self.run = replace(run("SCHEDULED", 0), retries=self.retries, tags=self.tags)
 
     # What the reconciler sees and does.
 
@@ -48,29 +52,31 @@ class World:
 
     def apply(self, action: Action) -> None:
         """Do what a decision says, as server and cluster would."""
-        if action.kind is Kind.DELETE:
-            for job in action.jobs:
-                self._delete(job)
-            return
+        if action.may_start_it:
+            self.run = replace(self.run, requeues=self.run.requeues + 1)
+        if action.kind is not Kind.DELETE:
+            self._change(action)
+        for job in action.jobs:
+            self._delete(job)
+
+    def _change(self, action: Action) -> None:
         if action.kind is Kind.REQUEUE:
             self.due = self.now + timedelta(seconds=action.delay)
-            self.run = replace(self.run, requeues=self.run.requeues + 1)
         types = {
             Kind.REQUEUE: "SCHEDULED",
             Kind.CRASH: "CRASHED",
             Kind.FAIL: "FAILED",
             Kind.CANCEL: "CANCELLED",
         }
-        # Of a run that has ended, the server lets a worker have the next try.
-        is_over = self.run.type in TERMINAL
         self.set(types[action.kind])
-        if is_over and action.kind is Kind.REQUEUE:
-            self.run = replace(self.run, retries_in_process=False)
 
     # What happens.
 
     def set(self, type_: str) -> None:
         self._states += 1
+        # Of a run that has ended, the server lets a worker have the next try.
+        if self.run.type in TERMINAL and type_ == "SCHEDULED":
+            self.run = replace(self.run, retries_in_process=False)
         self.run = replace(
             self.run,
             type=type_,
@@ -113,11 +119,20 @@ class World:
         self.jobs.append(job)
         self.run = replace(self.run, place=job.place)
 
-    def start(self) -> None:
-        """Start the first pod that waits; its program says that the run runs."""
+    def boot(self) -> None:
+        """Start the first pod that waits; its program has not said so yet."""
         for job in self._living():
             if job.pods and job.pods[0].phase == "Pending" and not job.pods[0].is_blocked:
                 self._pod(job, phase="Running")
+                return
+
+    def start(self) -> None:
+        """Let the first program that has not said that the run runs; one that waits is started."""
+        if all(job.uid in self.begun for job in self._working()):
+            self.boot()
+        for job in self._working():
+            if job.uid not in self.begun:
+                self.begun.add(job.uid)
                 if self.run.type in {"SCHEDULED", "PENDING", "RUNNING"}:
                     self.set("RUNNING")
                     self.run = replace(self.run, starts=self.run.starts + 1, requeues=0)
@@ -142,9 +157,12 @@ class World:
             return
 
     def hang(self) -> None:
-        """Let the run end and its process stay."""
-        if self._working():
-            self.set("FAILED")
+        """Let the run end and its process stay, on a hook for example."""
+        for job in self._working():
+            if job.uid not in self.concluded and self.run.type not in TERMINAL:
+                self.set("FAILED")
+                self.concluded.add(job.uid)
+                return
 
     def kill(self) -> None:
         for job in self._living():
@@ -177,7 +195,6 @@ class World:
         if self.run.type in TERMINAL:
             self.set("SCHEDULED")
             self.due = self.now
-            self.run = replace(self.run, retries_in_process=False)
 
     def pass_time(self) -> None:
         self.now += timedelta(seconds=100)
@@ -220,10 +237,16 @@ class World:
         self._replace(job, replace(job, outcome=outcome, ended=self.now, pods=pods))
 
     def _delete(self, job: Job) -> None:
-        """Delete a Job; a program of it that runs is told, and hands its run back."""
+        """Delete a Job; a program of it that runs is told, and hands its run back.
+
+        As Prefect's `flow-run execute` does it when SIGTERM means to reschedule: a program that has
+        told its end leaves the run alone, any other makes it Scheduled, unless it has ended; and
+        Crashed is no end to it.
+        """
         if job not in self.jobs:
             return
-        if job.works and self.run.type not in TERMINAL - {"CRASHED"}:
+        is_over = job.uid in self.concluded or self.run.type in TERMINAL - {"CRASHED"}
+        if job.works and not is_over:
             self.set("SCHEDULED")
             self.due = self.now
         pods = tuple(replace(pod, leaves_at=self.now) for pod in job.pods)
@@ -237,6 +260,7 @@ EVENTS: dict[str, Callable[[World], None]] = {
         World.take_and_die,
         World.take_and_be_slow,
         World.make_late_job,
+        World.boot,
         World.start,
         World.block,
         World.finish,

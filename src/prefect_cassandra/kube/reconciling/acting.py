@@ -95,11 +95,16 @@ class Actor:
         again = decide(sight.runs.get(run_id), sight.jobs.get(run_id, ()), sight, self._rules)
         if again is None or again.key != action.key:
             return Outcome(action, is_done=False, text="something happened meanwhile")
+        if again.may_start_it:
+            await asyncio.to_thread(self._count, again)
         if again.kind is Kind.DELETE:
             gone = [job for job in again.jobs if not await self._delete(job)]
             refused = "somebody else was faster" if len(gone) == len(again.jobs) else ""
         else:
             refused = await asyncio.to_thread(self._propose, again)
+            # After the state: it is what keeps the pods from handing the run back.
+            for job in again.jobs if not refused else ():
+                await self._delete(job)
         if refused:
             return Outcome(again, is_done=False, text=refused)
         await asyncio.to_thread(self._leave_word, again)
@@ -117,13 +122,15 @@ class Actor:
         }
         return await self._cluster.attempt("DELETE", path, options) is not None
 
+    def _count(self, action: Action) -> None:
+        """Count before it is done: counted and not done is one less, never one without end."""
+        run = action.run
+        label = {REQUEUED_LABEL: f"{run.starts}:{run.requeues + 1}"}
+        self._prefect.ask("PATCH", f"/flow_runs/{run.id}/labels", label)
+
     def _propose(self, action: Action) -> str:
         """Propose a state; returns why the server refuses, nothing when it accepts."""
         run = action.run
-        if action.kind is Kind.REQUEUE:
-            # Counted first: one that is counted and not done is one less, never one without end.
-            label = {REQUEUED_LABEL: f"{run.starts}:{run.requeues + 1}"}
-            self._prefect.ask("PATCH", f"/flow_runs/{run.id}/labels", label)
         body = {"state": state_of(action, datetime.now(UTC)), "force": False}
         answer = self._prefect.ask("POST", f"/flow_runs/{run.id}/set_state", body)
         if answer is None:
@@ -171,7 +178,8 @@ def described(action: Action) -> str:
         Kind.CANCEL: "set to Cancelled",
         Kind.DELETE: f"Job {names} deleted",
     }
-    return f"{done[action.kind]}: {action.reason}"
+    also = f", Job {names} deleted" if names and action.kind is not Kind.DELETE else ""
+    return f"{done[action.kind]}{also}: {action.reason}"
 
 
 def log_of(action: Action, now: datetime) -> dict[str, Any]:

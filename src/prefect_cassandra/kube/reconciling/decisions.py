@@ -9,23 +9,31 @@ with its node, a Job that outlives its run.
 | Scheduled, its own process to try again | none lives | crash: nobody else takes such a run |
 | Scheduled | one from before | delete it: a worker is about to make another |
 | Pending | none lives | requeue with back-off, so many times; then crash |
-| Pending | its pod cannot start, past the deadline | fail, with Kubernetes' own reason |
+| Pending | its pod cannot start, or is lost, past the deadline | fail, with the reason |
 | Pending, Running | two live | delete the one too many; both when both work |
 | Running | none lives, or none of its pods | crash, with the diagnosis |
 | Cancelling | none lives, or for too long | cancel |
 | Crashed before it started | none lives | requeue with back-off, so many times |
 | Crashed after it started | none lives | requeue while it may be run again |
-| ended | one lives | delete it |
+| Crashed, not to be run again | one lives | fail it and delete the Job |
+| ended otherwise | one lives | delete it |
+
+A pod that works and is ended hands its run back, to start again at once: Prefect's own rule, which
+holds for a Crashed run too, and for no other that has ended. So a Crashed run that must not start
+again is Failed first, and one that may is counted before its Job goes.
+
+A pod also works for a while after its run has ended, on the hooks of its flow. What works is given
+that time wherever a Job is deleted.
 
 Nothing is done about what cannot be seen: a run whose Job is in another namespace, one that no
 deployment stands behind, a Job whose run the server does not know, a Job that is not the release's.
-Every decision leaves either a run that has ended, or one step less to go: `requeue` is counted,
-and everything else makes an end.
+Every decision leaves either a run that has ended, or one step less to go: what puts a run back is
+counted, and everything else makes an end.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -40,6 +48,7 @@ if TYPE_CHECKING:
 
 # A run that was resumed after a pause is taken up by the process that paused, if that still lives.
 _RESUMING = "Resuming"
+_CRASHED = "CRASHED"
 
 
 class Kind(StrEnum):
@@ -63,7 +72,8 @@ class Rules:
             itself, and Prefect's observer may.
         lost_after: After its time that a deleted pod counts as lost with its node.
         cancelling_timeout: That a run may be Cancelling; the server's own is 300.
-        leave_grace: That a Job may outlive its run.
+        leave_grace: That a Job may go on after its run ended, was put back or has another Job,
+            while a pod of it works: hooks run then. One without such a pod has `gone_grace`.
         requeues: How often a run is put back before it starts, or starts again.
         restarts: How often a run that crashed after it started is run again, when its flow does
             not ask for more.
@@ -78,7 +88,7 @@ class Rules:
     gone_grace: float = 60.0
     lost_after: float = 60.0
     cancelling_timeout: float = 330.0
-    leave_grace: float = 60.0
+    leave_grace: float = 600.0
     requeues: int = 3
     restarts: int = 0
     backoff: float = 10.0
@@ -99,7 +109,7 @@ class Action:
         kind: What.
         run: As it was when that was decided.
         reason: Why, for the run's log.
-        jobs: Those to delete.
+        jobs: Those to delete, after the run has its new state if it gets one.
         delay: Seconds until a run that is put back is due.
     """
 
@@ -113,6 +123,12 @@ class Action:
     def key(self) -> tuple[str, ...]:
         """Return what makes it the same decision at another time."""
         return self.run.id, self.run.state_id, self.kind, *(job.uid for job in self.jobs)
+
+    @property
+    def may_start_it(self) -> bool:
+        """Tell whether the run may start again by this, so that it has to be counted."""
+        is_handed_back = self.kind is Kind.DELETE and self.run.type == _CRASHED
+        return self.kind is Kind.REQUEUE or is_handed_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +149,12 @@ class _Case:
     def is_vacant(self) -> bool:
         """Whether nothing lives, and nothing is still on its way out."""
         return not self.living and not any(self._is_ending(job) for job in self.jobs)
+
+    @property
+    def leave(self) -> float:
+        """Seconds that the Jobs may outlive what they were made for."""
+        works = any(job.works for job in self.living)
+        return self.rules.leave_grace if works else self.rules.gone_grace
 
     @property
     def is_elsewhere(self) -> bool:
@@ -207,7 +229,7 @@ def _scheduled(case: _Case) -> Action | None:
     if not run.retries_in_process:
         # One that was made after the run was put back is somebody's late work on a pending run.
         old = [job for job in case.living if job.created < run.since]
-        if not case.lasted(case.rules.leave_grace):
+        if not case.lasted(case.leave):
             return None
         return _delete(case, old, "the run was put back and waits for another Job")
     if case.is_vacant and case.was_here and case.is_quiet():
@@ -235,14 +257,15 @@ def _blocked(case: _Case) -> Action | None:
     deadline = timedelta(seconds=case.rules.pending_deadline)
     reasons = []
     for job in case.living:
-        if job.is_suspended:
+        began = max((pod.since for pod in job.pods), default=job.created)
+        if job.is_suspended or case.now < began + deadline:
             return None
-        if not job.pods and case.now >= job.created + deadline:
+        if not job.pods:
             reasons.append(f"Kubernetes has made no pod for its Job {job.name}")
-        elif job.pods and all(
-            pod.is_blocked and case.now >= pod.since + deadline for pod in job.pods
-        ):
+        elif all(pod.is_blocked for pod in job.pods):
             reasons.append(f"its pod {job.pods[-1].name} cannot start. {job.pods[-1].trouble}")
+        elif case.has_lost_its_pods(job):
+            reasons.append(f"its pod {job.pods[-1].name} went, and no other was made")
         else:
             return None
     minutes = case.rules.pending_deadline / 60
@@ -266,10 +289,12 @@ def _surplus(case: _Case) -> Action | None:
     """Take away what runs a run twice.
 
     A pod that is ended hands its run back, so of two that work none can be kept: the other's work
-    would go on beside that of a new Job.
+    would go on beside that of a new Job. Only one that works on the hooks of an earlier try does
+    not, and which that is cannot be seen: a state that a person set looks the same. So both get the
+    time in which hooks end.
     """
     living = case.living
-    grace = timedelta(seconds=case.rules.leave_grace)
+    grace = timedelta(seconds=case.leave)
     if len(living) < 2 or case.now < max(job.created for job in living) + grace:  # noqa: PLR2004 -- two
         return None
     working = [job for job in living if job.works]
@@ -292,23 +317,33 @@ def _cancelling(case: _Case) -> Action | None:
 
 
 def _outlived(case: _Case) -> Action | None:
-    if not case.lasted(case.rules.leave_grace):
+    if not case.lasted(case.leave):
         return None
-    return _delete(case, case.living, f"the run is {case.run.state}")
+    action = _delete(case, case.living, f"the run is {case.run.state}")
+    if action is None or case.run.type != _CRASHED or _may_start_again(case):
+        return action
+    reason = f"the run is {case.run.state}, and the end of its pod would start it again"
+    return replace(action, kind=Kind.FAIL, reason=reason)
 
 
 def _crashed(case: _Case) -> Action | None:
-    run, rules = case.run, case.rules
-    if run.type != "CRASHED" or not run.is_deployed or not case.is_vacant:
-        return None
-    # Counted for a started run too: its next Job may end before the run starts again.
-    if case.lasted(rules.revive_within) or run.requeues >= rules.requeues:
+    run = case.run
+    if run.type != _CRASHED or not case.is_vacant or not _may_start_again(case):
         return None
     if not run.starts:
         return _requeue(case, "crashed before it started")
-    if NO_RESTART_TAG in run.tags or run.starts > max(run.retries, rules.restarts):
-        return None
     return _requeue(case, f"crashed after it had started; this is start {run.starts + 1}")
+
+
+def _may_start_again(case: _Case) -> bool:
+    """Whether a run that crashed is to be run again."""
+    run, rules = case.run, case.rules
+    # Counted for a started run too: its next Job may end before the run starts again.
+    is_over = case.lasted(rules.revive_within) or run.requeues >= rules.requeues
+    if is_over or not run.is_deployed:
+        return False
+    is_asked_for = NO_RESTART_TAG not in run.tags and run.starts <= max(run.retries, rules.restarts)
+    return not run.starts or is_asked_for
 
 
 def _requeue(case: _Case, reason: str) -> Action:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from prefect_cassandra.errors import PermissionDeniedError, PlatformError
+from prefect_cassandra.errors import PrefectCassandraError
 from prefect_cassandra.kube.doctor.cluster_api import in_namespace
 from prefect_cassandra.kube.doctor.pods import moment
 
@@ -104,7 +104,8 @@ class Lease:
         """Take or renew it; false when somebody else has it or was faster.
 
         Raises:
-            PermissionDeniedError, PlatformError: The cluster does not answer, or refuses.
+            AuthenticationError, PermissionDeniedError, PlatformError: The cluster does not answer,
+                or refuses.
         """
         # From before the request: what is renewed lasts from then at least.
         began = self._clock()
@@ -123,7 +124,7 @@ class Lease:
     async def give_up(self) -> None:
         """Leave it to the next, who need not wait then; a cluster that is away gets it later."""
         self._until = float("-inf")
-        with suppress(PlatformError, PermissionDeniedError):
+        with suppress(PrefectCassandraError):
             found = await self._cluster.get(self._path(self._claim.name))
             if found and (free := given_up(found, self._claim)):
                 await self._cluster.attempt("PUT", self._path(self._claim.name), free)
@@ -146,7 +147,9 @@ class Lease:
             if not self.is_held:
                 # Somebody may have it: the next pass asks.
                 continue
-            with suppress(PlatformError, PermissionDeniedError):
+            # Whatever the cluster says, a token that it does not know for a moment included: this
+            # has to go on for as long as the process does.
+            with suppress(PrefectCassandraError):
                 await self.take()
 
     def _path(self, name: str = "") -> str:

@@ -50,6 +50,12 @@ ROWS: dict[str, tuple[Run, tuple[Job, ...], Kind, str]] = {
         "0/3 nodes",
     ),
     "pending, Kubernetes makes no pod": (run("PENDING"), (job(),), Kind.FAIL, "made no pod"),
+    "pending, its pod went with its node": (
+        run("PENDING", 901),
+        (job(pods=(pod("Pending", 901, leaves_at=ago(61)),)),),
+        Kind.FAIL,
+        "went, and no other",
+    ),
     "pending, a second Job": (
         run("PENDING", place="prefect:job-2"),
         (job(), job("job-2", 61, pods=(pod("Pending"),))),
@@ -79,13 +85,13 @@ ROWS: dict[str, tuple[Run, tuple[Job, ...], Kind, str]] = {
     ),
     "running twice": (
         run("RUNNING"),
-        (WORKS, job("job-2", 61, pods=(pod(),))),
+        (WORKS, job("job-2", 601, pods=(pod(),))),
         Kind.DELETE,
         "two Jobs were at work",
     ),
     "running, and a second Job that has not begun": (
         run("RUNNING", place="prefect:job-2"),
-        (WORKS, job("job-2", 61, pods=(pod("Pending"),))),
+        (WORKS, job("job-2", 601, pods=(pod("Pending"),))),
         Kind.DELETE,
         "another Job, job-1",
     ),
@@ -97,8 +103,44 @@ ROWS: dict[str, tuple[Run, tuple[Job, ...], Kind, str]] = {
         Kind.CRASH,
         "process",
     ),
-    "put back, and the old Job lives": (run("SCHEDULED", 61), (WORKS,), Kind.DELETE, "put back"),
-    "ended, and its Job lives": (run("CANCELLED", 61), (WORKS,), Kind.DELETE, "Cancelled"),
+    "put back, and the old Job lives": (run("SCHEDULED", 601), (WORKS,), Kind.DELETE, "put back"),
+    "put back, and the old Job has no pod at work": (
+        run("SCHEDULED", 61),
+        (job(),),
+        Kind.DELETE,
+        "put back",
+    ),
+    "ended, and its Job lives": (run("CANCELLED", 601), (WORKS,), Kind.DELETE, "Cancelled"),
+    "ended, and its Job has no pod at work": (
+        run("FAILED", 61),
+        (job(pods=(BLOCKED,)),),
+        Kind.DELETE,
+        "Failed",
+    ),
+    "crashed, not to be run again, and its Job lives": (
+        run("CRASHED", 601, starts=1),
+        (WORKS,),
+        Kind.FAIL,
+        "would start it again",
+    ),
+    "crashed with a tag, and its Job lives": (
+        run("CRASHED", 601, starts=1, retries=5, tags=frozenset({"no-restart"})),
+        (WORKS,),
+        Kind.FAIL,
+        "would start it again",
+    ),
+    "crashed before it started, often enough, and its Job lives": (
+        run("CRASHED", 61, requeues=3),
+        (job(pods=(pod("Pending"),)),),
+        Kind.FAIL,
+        "would start it again",
+    ),
+    "crashed, to be run again, and its Job lives": (
+        run("CRASHED", 601, starts=1, retries=1),
+        (WORKS,),
+        Kind.DELETE,
+        "Crashed",
+    ),
     "crashed before it started": (run("CRASHED", 0), (), Kind.REQUEUE, "before it started"),
     "crashed and its flow has retries": (
         run("CRASHED", 0, starts=2, retries=2, **HERE),
@@ -124,12 +166,29 @@ LEFT: dict[str, tuple[Run | None, tuple[Job, ...]]] = {
         run("PENDING"),
         (job(pods=(replace(BLOCKED, since=ago(899)),)),),
     ),
+    "pending, its pod went with its node, not long ago": (
+        run("PENDING"),
+        (job(pods=(pod("Pending", 899, leaves_at=ago(61)),)),),
+    ),
+    "pending, Kubernetes makes another pod": (
+        run("PENDING"),
+        (job(is_repeated=True, pods=(pod("Failed"),)),),
+    ),
     "pending, its Job is held back": (run("PENDING"), (job(is_suspended=True),)),
     "pending, its pod has begun": (run("PENDING"), (WORKS,)),
     "pending, the second Job was made a moment ago": (
         run("PENDING"),
         (job(), job("job-2", 59)),
     ),
+    "running, and the hooks of the try before it run too": (
+        run("RUNNING", place="prefect:job-2"),
+        (WORKS, job("job-2", 599, pods=(pod(),))),
+    ),
+    "pending, and the hooks of the try before it run": (
+        run("PENDING", place="prefect:job-2"),
+        (WORKS, job("job-2", 599, pods=(pod("Pending"),))),
+    ),
+    "put back, and the hooks of the try before it run": (run("SCHEDULED", 599), (WORKS,)),
     "running": (run("RUNNING", **HERE), (WORKS,)),
     "running in another namespace": (run("RUNNING", place="other:job-1"), ()),
     "running, and it never had a Job": (run("RUNNING"), ()),
@@ -164,7 +223,13 @@ LEFT: dict[str, tuple[Run | None, tuple[Job, ...]]] = {
         run("SCHEDULED", 61),
         (job(age=30, pods=(pod(),)),),
     ),
-    "ended a moment ago": (run("COMPLETED", 59), (WORKS,)),
+    "ended, and its hooks run": (run("COMPLETED", 599), (WORKS,)),
+    "ended a moment ago": (run("COMPLETED", 59), (job(),)),
+    "crashed, and its hooks run": (run("CRASHED", 599, starts=1), (WORKS,)),
+    "crashed, and the Job is somebody else's": (
+        run("CRASHED", starts=1),
+        (replace(WORKS, is_ours=False),),
+    ),
     "ended, and the Job is somebody else's": (run("COMPLETED"), (replace(WORKS, is_ours=False),)),
     "ended, its Job is being deleted": (run("FAILED"), (LEAVING,)),
     "completed": (run("COMPLETED"), (COMPLETE,)),
@@ -193,7 +258,8 @@ def test_row(name: str) -> None:
     assert action is not None
     assert action.kind is kind
     assert word in action.reason
-    assert bool(action.jobs) == (kind is Kind.DELETE)
+    goes = kind is Kind.DELETE or (kind is Kind.FAIL and found.type == "CRASHED")
+    assert bool(action.jobs) == goes
 
 
 @pytest.mark.parametrize("name", LEFT)
@@ -207,7 +273,7 @@ def test_every_kind_of_action_has_a_row() -> None:
 
 
 def test_of_two_jobs_the_one_at_work_stays_and_else_the_one_the_run_names() -> None:
-    first, second = WORKS, job("job-2", 61, pods=(pod("Pending"),))
+    first, second = WORKS, job("job-2", 601, pods=(pod("Pending"),))
     running = run("RUNNING", place=second.place)
     action = decide(running, (first, second), sight(running), RULES)
     assert action is not None
@@ -218,6 +284,16 @@ def test_of_two_jobs_the_one_at_work_stays_and_else_the_one_the_run_names() -> N
         action = decide(pending, waiting, sight(pending), RULES)
         assert action is not None
         assert action.jobs == (gone,)
+
+
+@pytest.mark.parametrize(("type_", "counts"), [("CRASHED", True), ("FAILED", False)])
+def test_a_job_whose_pod_hands_its_run_back_is_counted(type_: str, *, counts: bool) -> None:
+    """Prefect's own rule: Crashed is the only end that its pod makes Scheduled again."""
+    ended = run(type_, 601, starts=1, retries=1)
+    action = decide(ended, (WORKS,), sight(ended), RULES)
+    assert action is not None
+    assert action.kind is Kind.DELETE
+    assert action.may_start_it is counts
 
 
 def test_restarts_count_for_flows_that_ask_for_fewer() -> None:
@@ -236,7 +312,7 @@ def test_pauses_grow_and_end_and_a_flow_may_ask_for_longer_ones() -> None:
 
 
 def test_another_state_or_another_job_is_another_decision() -> None:
-    found = run("COMPLETED", 61)
+    found = run("COMPLETED", 601)
     before = decide(found, (WORKS,), sight(found), RULES)
     moved = replace(found, state_id="s2")
     named_alike = replace(WORKS, uid="another")

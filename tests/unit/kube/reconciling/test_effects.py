@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import pytest
 from prefect_cassandra.errors import PermissionDeniedError, PlatformError, UnreachableError
 from prefect_cassandra.kube.doctor.cluster_api import connected
 from prefect_cassandra.kube.doctor.prefect_api import PrefectApi
+from prefect_cassandra.kube.reconciling import lease as leases
 from prefect_cassandra.kube.reconciling.acting import Actor
 from prefect_cassandra.kube.reconciling.decisions import Rules, decide_all
 from prefect_cassandra.kube.reconciling.lease import Claim, Lease
@@ -21,6 +23,7 @@ from prefect_cassandra.kube.reconciling.observing import Observer, Place
 from prefect_cassandra.kube.server import Server
 from support.http_server import Answer, LoopbackServer
 from support.recorded_cluster import RecordedCluster, job_json, pod_json, use_cluster
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -49,6 +52,8 @@ class RecordedPrefect:
     runs: list[dict[str, Any]]
     status: str = "ACCEPT"
     logs_are_broken: bool = False
+    # Called when a state is proposed.
+    at_state: Callable[[], None] = lambda: None
     states: list[dict[str, Any]] = field(default_factory=list)
     labels: list[dict[str, Any]] = field(default_factory=list)
     logs: list[dict[str, Any]] = field(default_factory=list)
@@ -61,6 +66,7 @@ class RecordedPrefect:
         if path == "/logs/" and self.logs_are_broken:
             return Answer(500, {"detail": "no logs today"})
         if path.endswith("/set_state"):
+            self.at_state()
             self.states.append(asked.json()["state"])
             return Answer(200, {"status": self.status, "details": {"reason": "because"}})
         kept = {"labels": self.labels, "": self.logs, "events": self.events}
@@ -218,6 +224,55 @@ async def test_a_job_that_outlived_its_run_is_deleted_and_no_other(ground: Any) 
     assert found.prefect.states == []
 
 
+async def test_a_crashed_run_that_may_not_start_again_fails_before_its_job_goes(
+    ground: Any,
+) -> None:
+    """The pod asks for the state when it is ended, and Crashed is none that stops it."""
+    job = job_json("job-1", run_id(1), OLD)
+    cluster = RecordedCluster([job], [pod_json(job)])
+    async with ground(cluster, run_json(1, "CRASHED", run_count=1)) as found:
+        await found.lease.take()
+        jobs_at_state: list[int] = []
+        found.prefect.at_state = lambda: jobs_at_state.append(len(cluster.jobs))
+        (outcome,) = (await found.reconciler().pass_once()).outcomes
+    assert outcome.is_done
+    assert [state["type"] for state in found.prefect.states] == ["FAILED"]
+    assert jobs_at_state == [1]
+    assert cluster.jobs == []
+    assert found.prefect.labels == []
+    ((line,),) = found.prefect.logs
+    assert "set to Failed, Job job-1 deleted: the run is Crashed" in line["message"]
+
+
+async def test_a_job_stays_when_the_state_before_its_end_is_refused(ground: Any) -> None:
+    job = job_json("job-1", run_id(1), OLD)
+    cluster = RecordedCluster([job], [pod_json(job)])
+    async with ground(cluster, run_json(1, "CRASHED", run_count=1)) as found:
+        found.prefect.status = "REJECT"
+        await found.lease.take()
+        (outcome,) = (await found.reconciler().pass_once()).outcomes
+    assert not outcome.is_done
+    assert cluster.jobs == [job]
+
+
+async def test_a_crashed_run_that_may_start_again_is_counted_before_its_job_goes(
+    ground: Any,
+) -> None:
+    job = job_json("job-1", run_id(1), OLD)
+    cluster = RecordedCluster([job], [pod_json(job)])
+    retries = {"empirical_policy": {"retries": 1}}
+    crashed = run_json(1, "CRASHED", run_count=1, **retries)
+    # Long enough for the hooks, and not given up yet.
+    crashed["state"]["timestamp"] = (datetime.now(UTC) - timedelta(minutes=20)).isoformat()
+    async with ground(cluster, crashed) as found:
+        await found.lease.take()
+        (outcome,) = (await found.reconciler().pass_once()).outcomes
+    assert outcome.is_done
+    assert found.prefect.labels == [{"prefect-cassandra.requeued": "1:1"}]
+    assert found.prefect.states == []
+    assert cluster.jobs == []
+
+
 async def test_what_changed_after_the_look_is_left_alone(ground: Any) -> None:
     async with ground(RecordedCluster(), run_json(1, "PENDING")) as found:
         (action,) = decide_all(await found.observer.look(3600), RULES)
@@ -303,6 +358,33 @@ async def test_of_two_that_want_it_at_once_one_gets_the_lease(ground: Any) -> No
         assert not await found.lease.take()
         assert not found.lease.is_held
     assert found.cluster.leases["pc-reconciler"]["spec"]["holderIdentity"] == "you"
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+async def test_a_bad_moment_of_the_clusters_does_not_end_the_renewing(
+    ground: Any, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(leases, "_RENEWALS", 10_000)
+    cluster = RecordedCluster()
+    async with ground(cluster) as found:
+
+        def renewals() -> int:
+            return int(cluster.leases["pc-reconciler"]["metadata"]["resourceVersion"])
+
+        async def until(condition: Callable[[], bool]) -> None:
+            await asyncio.to_thread(eventually, condition, within=20)
+
+        assert await found.lease.take()
+        async with found.lease.kept():
+            cluster.refused["leases"] = (status, "not now")
+            refused = len(found.asked)
+            await until(lambda: len(found.asked) > refused + 1)
+            cluster.refused.clear()
+            before = renewals()
+            await until(lambda: renewals() > before)
+            # Nor the giving up.
+            cluster.refused["leases"] = (status, "not now")
+    assert not found.lease.is_held
 
 
 async def test_a_decision_has_to_stand_for_a_while(ground: Any) -> None:
