@@ -69,6 +69,11 @@ class MendingConnection:
         with self.clock.lock:
             self.clock.last = max(self.clock.last, timestamp)
 
+    @property
+    def last_write(self) -> int:
+        """The highest timestamp that a request of this process had; 0 before the first."""
+        return int(self.clock.last)
+
     def leave_parent(self) -> object:
         """Forget everything inherited through a fork, and return it so that it can be kept."""
         inherited = dict(vars(self))

@@ -22,7 +22,7 @@ from prefect_cassandra.errors import (
     PermissionDeniedError,
     StatementError,
 )
-from prefect_cassandra.ledger.blocks import EPOCH, from_json, to_json
+from prefect_cassandra.ledger.blocks import EPOCH, LEAD, from_json, to_json
 from prefect_cassandra.ledger.stamps import Clock
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ _FILE_BY_RUN = "INSERT INTO prefect_ledger.run_blocks (run, table_name, start) V
 _FILE_BY_PERSON = """INSERT INTO prefect_ledger.person_blocks (person, hour, table_name, start)
  VALUES (?, ?, ?, ?)"""
 _TIME_GOOD_FOR = 60.0
+_SHARP, _ANSWERS = 0.003, 4
+_NEAR = LEAD // 2
 # The monotonic clock of Linux stands still while the machine sleeps; this one does not.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -83,13 +85,27 @@ class DatabaseTime:
         at = time.clock_gettime(_CLOCK)
         told = _told.get(self.session)
         if told is None or at - told[1] > _TIME_GOOD_FOR:
+            told = _told[self.session] = self._ask()
+            at = time.clock_gettime(_CLOCK)
+        return told[0] + round((at - told[1]) * 1_000_000)
+
+    def _ask(self) -> tuple[int, float]:
+        """Return what a node says its time is, and when: the sharpest of a few answers.
+
+        A node looks at its clock some time between question and answer, so an answer is known to
+        half of the time it took (as in NTP, RFC 5905 section 8).
+        """
+        answers: list[tuple[float, int, float]] = []
+        while not answers or (answers[-1][0] > _SHARP and len(answers) < _ANSWERS):
+            asked = time.clock_gettime(_CLOCK)
             row = self.session.execute(_TIME, idempotent=True).one()
             assert row is not None  # noqa: S101 -- every node has this row
             answered = time.clock_gettime(_CLOCK)
-            # The node looked at its clock some time between question and answer.
-            told = _told[self.session] = _microseconds(row["now"]), (at + answered) / 2
-            at = answered
-        return told[0] + round((at - told[1]) * 1_000_000)
+            # It tells whole milliseconds, cut off.
+            told = _microseconds(row["now"]) + 500
+            answers.append((answered - asked, told, (asked + answered) / 2))
+        _, told, at = min(answers)
+        return told, at
 
 
 class CassandraClocks:
@@ -104,7 +120,16 @@ class CassandraClocks:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.now = DatabaseTime(session)
+        self._time = DatabaseTime(session)
+
+    def now(self) -> int:
+        """Return the database's time, or just behind the last write of this process.
+
+        The database's time is known to a few milliseconds only, and what a flow wrote before a load
+        must not win against it. A machine that is further ahead does not move everybody's clock.
+        """
+        now, written = self._time(), self.session.last_write + 1
+        return written if now < written <= now + _NEAR else now
 
     def read(self, table: str) -> Clock | None:
         """Return the clock's row; reading at SERIAL ends whatever move is still under way."""

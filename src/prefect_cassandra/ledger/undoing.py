@@ -9,11 +9,12 @@ again: a rewrite at its stamps would be hidden by the tombstones.
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from prefect_cassandra.ledger.blocks import RESTORED, UNDONE
+from prefect_cassandra.ledger.blocks import RESTORED, SECOND, UNDONE
 from prefect_cassandra.ledger.store import QUORUM, DatabaseTime, ledger_access
 
 if TYPE_CHECKING:
@@ -166,14 +167,30 @@ class CassandraUndoings:
     def _run(self, cql: str, parameters: list[Any] | None = None) -> list[dict[str, Any]]:
         # One machine says that something is owed, another that it is settled: the later one counts,
         # whatever their clocks say.
+        at = _rising(DatabaseTime(self.session)())
         with ledger_access():
             return self.session.execute(
                 cql,
                 parameters,
                 consistency=QUORUM,
                 idempotent=True,
-                timestamp=DatabaseTime(self.session)(),
+                timestamp=at,
             ).rows
+
+
+_latest = 0
+_turn = threading.Lock()
+
+
+def _rising(now: int) -> int:
+    """Return a time that is higher than the last one of this process.
+
+    The database's time is known to a few milliseconds, and what is begun may end sooner.
+    """
+    global _latest  # noqa: PLW0603 -- one for all sessions of the process
+    with _turn:
+        _latest = _latest + 1 if 0 <= _latest - now < SECOND else now
+        return _latest
 
 
 def to_sweep(newest: int, known: Iterable[int], undone: Mapping[int, Undoing]) -> list[int]:
