@@ -64,7 +64,8 @@ class Ground:
         def made() -> dict[str, Any] | None:
             """Ask again while the server's database is busy; one run too many harms nobody."""
             with suppress(PlatformError, UnreachableError):
-                return self.api.ask("POST", path, {"empirical_policy": policy})  # type: ignore[no-any-return]
+                answer: dict[str, Any] = self.api.ask("POST", path, {"empirical_policy": policy})
+                return answer
             return None
 
         return str(eventually(made, "a new run", within=60)["id"])
