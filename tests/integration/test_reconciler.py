@@ -6,7 +6,7 @@ Kubernetes is recorded answers here; what its own controllers do is shown on kin
 from __future__ import annotations
 
 import uuid
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import pytest
 from prefect.cli.flow_run import _final_state_blocking_reschedule
 from prefect.client.orchestration import get_client
 
+from prefect_cassandra.errors import PlatformError, UnreachableError
 from prefect_cassandra.kube.doctor.cluster_api import connected
 from prefect_cassandra.kube.doctor.prefect_api import PrefectApi
 from prefect_cassandra.kube.reconciling.acting import Actor
@@ -59,8 +60,15 @@ class Ground:
 
     def new_run(self, **policy: Any) -> str:
         path = f"/deployments/{self.deployment}/create_flow_run"
-        made = self.api.ask("POST", path, {"empirical_policy": policy})
-        return str(made["id"])
+
+        def made() -> dict[str, Any] | None:
+            """Ask again while the server's database is busy; one run too many harms nobody."""
+            with suppress(PlatformError, UnreachableError):
+                answer: dict[str, Any] = self.api.ask("POST", path, {"empirical_policy": policy})
+                return answer
+            return None
+
+        return str(eventually(made, "a new run", within=60)["id"])
 
     def set(self, run_id: str, *types: str) -> None:
         for type_ in types:

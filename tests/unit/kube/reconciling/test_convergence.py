@@ -46,7 +46,7 @@ def agrees(world: World) -> bool:
     return world.run.type == "RUNNING" and len(living) == 1 and living[0].works
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     events=some.lists(some.tuples(some.sampled_from(sorted(EVENTS)), some.booleans()), max_size=25),
     retries=some.integers(0, 2),
