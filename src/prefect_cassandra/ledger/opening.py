@@ -57,7 +57,12 @@ def keeps_stamps(session: Session) -> bool:
 
 
 def open_load(
-    session: Session, identity: LoadIdentity, *, chunk_rows: int, total_rows: int | None = None
+    session: Session,
+    identity: LoadIdentity,
+    *,
+    chunk_rows: int,
+    total_rows: int | None = None,
+    keep_finished: bool = False,
 ) -> StampedLoad:
     """Begin an attempt of a load: with the stamps of the earlier ones, or with a block of its own.
 
@@ -66,6 +71,7 @@ def open_load(
         identity: Which load, and who runs it.
         chunk_rows: Rows to a chunk, unless an earlier attempt has settled that.
         total_rows: Rows of the whole input, when they can be counted beforehand.
+        keep_finished: Whether older content that was finished stays in the table.
 
     Raises:
         NoStampsError: The cluster has no ledger, or not for this role; nothing was written.
@@ -74,7 +80,8 @@ def open_load(
         NotAppliedError: Too few replicas are up; nothing was written.
     """
     clock = clock_of(session, identity.table)
-    load = StampedLoad(identity, clock, CassandraLoads(session), chunk_rows, total_rows)
+    store = CassandraLoads(session)
+    load = StampedLoad(identity, clock, store, chunk_rows, total_rows, keep_finished)
     load.open()
     return load
 

@@ -68,6 +68,8 @@ class Stamped:
         key: Which load: the same for every attempt at the same rows.
         provenance: Who runs it, with what code.
         replace: Whether other content than before is written whole, instead of refused.
+        keep_finished: Whether rows of other content stay when that load was finished: the key does
+            not tell for sure that it was the same load.
         optional: Whether a cluster without a ledger is loaded all the same, without stamps.
         keep_filters: How long the filters of the chunks' keys are kept; None makes none.
         keep_images: How long it is kept what the rows held before, so that undoing brings it back;
@@ -79,6 +81,7 @@ class Stamped:
     key: str
     provenance: Provenance
     replace: bool = False
+    keep_finished: bool = False
     optional: bool = False
     keep_filters: timedelta | None = None
     keep_images: timedelta | None = None
@@ -238,19 +241,6 @@ class StampedChunks:
         else:
             self.swept_rows = sum(one.rows_removed for one in did)
 
-    def take_back(self, session: Session, error: PrefectCassandraError) -> None:
-        """Take away what this attempt wrote of content that has no place any more; never fails."""
-        load = self.load
-        try:
-            undo_contents(
-                session, [load.content], reason=load.ended_by, run=load.identity.provenance.run
-            )
-        except PrefectCassandraError as trouble:
-            error.add_note(
-                f"What this attempt had written is still there: {trouble.message} "
-                "`prefect-cassandra ledger repair` takes it away."
-            )
-
     def give_up(self) -> None:
         """Say what is done, so that the next attempt need not send it; never fails."""
         with suppress(PrefectCassandraError):
@@ -287,7 +277,13 @@ def open_stamped(
             require_filters(session)
         if wanted.keep_images is not None or wanted.transactional:
             undoable_table(session, identity.table)
-        load = open_load(session, identity, chunk_rows=CHUNK_ROWS, total_rows=_rows_known(data))
+        load = open_load(
+            session,
+            identity,
+            chunk_rows=CHUNK_ROWS,
+            total_rows=_rows_known(data),
+            keep_finished=wanted.keep_finished,
+        )
     except NoStampsError:
         if wanted.optional:
             return None
