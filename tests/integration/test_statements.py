@@ -20,16 +20,20 @@ from prefect_cassandra.errors import (
     DataError,
     NotRepeatableError,
     OutcomeUnknownError,
+    UndoneError,
 )
 from prefect_cassandra.ledger.keys import filters_of, hash_key
+from prefect_cassandra.ledger.loads import StampedLoad
 from prefect_cassandra.ledger.statements import removals_of
 from prefect_cassandra.ledger.store import CassandraClocks
+from prefect_cassandra.ledger.undoing import CassandraUndoings
 from prefect_cassandra.schema import apply
 from prefect_cassandra.writes.claims import aclaim_row, claim_row
 from prefect_cassandra.writes.loader import LoadOptions, load
 from prefect_cassandra.writes.report import Claim
 from prefect_cassandra.writes.stamped import Stamped
 from prefect_cassandra.writes.statements import StampedStatement, awrite, write
+from prefect_cassandra.writes.undo import undo_contents
 from support.schema import Ground
 from support.stamps import WHO
 
@@ -146,6 +150,24 @@ def test_a_call_that_broke_off_is_sent_again_at_the_same_stamps(
     assert target.write(INSERT, *rows).rows == 20
     assert target.stamps() == before
     assert ("a", 3) not in target.cells(), "deleted later than it was written"
+
+
+def test_a_call_that_was_undone_meanwhile_takes_back_what_it_wrote(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target.write(INSERT, ["a", 1, "before"])
+    begin = StampedLoad.begin
+
+    def undone_before_it_is_sent(load: StampedLoad, *chunk: Any) -> int | None:
+        stamp = begin(load, *chunk)
+        undo_contents(target.session, [load.content])
+        return stamp
+
+    monkeypatch.setattr(StampedLoad, "begin", undone_before_it_is_sent)
+    with pytest.raises(UndoneError):
+        target.write(INSERT, ["a", 2, "x"], ["a", 3, "y"])
+    assert target.cells() == {("a", 1): "before"}
+    assert CassandraUndoings(target.session).owed(target.table) == []
 
 
 def test_a_later_row_of_a_call_wins(target: Target) -> None:

@@ -20,7 +20,12 @@ from prefect_cassandra.driver.pump import Pump
 from prefect_cassandra.driver.statements import redacted
 from prefect_cassandra.driver.threads import in_thread
 from prefect_cassandra.driver.types import UNSET
-from prefect_cassandra.errors import NoStampsError, PrefectCassandraError
+from prefect_cassandra.errors import (
+    NoStampsError,
+    PrefectCassandraError,
+    SupersededError,
+    UndoneError,
+)
 from prefect_cassandra.ledger.chunks import digest_of
 from prefect_cassandra.ledger.keys import KeyFilter, filter_request, hash_key
 from prefect_cassandra.ledger.loads import LoadIdentity
@@ -117,6 +122,7 @@ def write(  # noqa: PLR0913 -- where, what, how, and how to stop it
         StatementError: The server refused the statement.
         OutcomeUnknownError: A request may or may not have been applied, even after repeats.
         LedgerError: No stamps can be had; nothing was sent.
+        UndoneError: The call was undone while it was under way; nothing that it wrote stays.
     """
     if not changes_data(cql) or not keeps_stamps(session):
         return None
@@ -233,6 +239,12 @@ class _Call:
                 load.done(number)
                 sent += stop - first
             load.finish(len(self._pieces), len(self.rows))
+        except (SupersededError, UndoneError) as error:
+            # What reads a whole table brings pyarrow in, which statements go without.
+            from prefect_cassandra.writes.taking_back import take_back  # noqa: PLC0415
+
+            take_back(self.session, load, error)
+            raise
         finally:
             with suppress(PrefectCassandraError):
                 load.close()
