@@ -10,6 +10,7 @@ import numpy as np
 from prefect_cassandra.errors import CannotUndoError, ConfigurationError
 from prefect_cassandra.ledger.load_store import CassandraLoads
 from prefect_cassandra.ledger.lookup import block_at, blocks_of_run
+from prefect_cassandra.ledger.opening import require_undo
 from prefect_cassandra.ledger.undoing import CassandraUndoings, Content, used_slots
 from prefect_cassandra.writes.before_images import has_image
 from prefect_cassandra.writes.undo_images import Place
@@ -157,11 +158,13 @@ def undoable_table(session: Session, name: str) -> TableInfo:
         name: `keyspace.table`, as stored.
 
     Raises:
-        CannotUndoError: It has materialised views, counters, or a list that is not frozen.
+        CannotUndoError: It has materialised views, counters, or a list that is not frozen; or the
+            cluster is of a kind that cannot tell what to undo.
         StatementError: There is no such table.
     """
     keyspace, _, table = name.partition(".")
     info = session.table(keyspace, table)
+    require_undo(session, info)
     views = [
         row["view_name"]
         for row in session.execute(_VIEWS, [keyspace])
