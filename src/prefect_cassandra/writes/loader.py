@@ -369,7 +369,9 @@ class _Load:
         """Yield the requests that write one chunk at its stamp, and keep the filter of its keys."""
         wanted, stamped = self.options.stamped, self.stamped
         if stamped is not None and wanted is not None and wanted.keep_filters is not None:
-            yield stamped.key_filter(self.session, columns, target.plan, wanted.keep_filters)
+            plan, keep = target.plan, wanted.keep_filters
+            kinds = [encoder.kind for encoder in target.encoders[: plan.key]]
+            yield stamped.key_filter(self.session, columns, plan, kinds, keep)
         yield from self._requests(columns, target, stamp)
 
     def _requests(

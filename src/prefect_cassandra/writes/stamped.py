@@ -28,6 +28,7 @@ from prefect_cassandra.ledger.loads import LoadIdentity
 from prefect_cassandra.ledger.opening import open_load
 from prefect_cassandra.ledger.undoing import CassandraUndoings
 from prefect_cassandra.writes.before_images import ImageTaker
+from prefect_cassandra.writes.identity import identities
 from prefect_cassandra.writes.sources import (
     CHUNK_ROWS,
     Chunk,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import timedelta
 
+    from prefect_cassandra.driver.cqltype import CqlType
     from prefect_cassandra.driver.encoded import Cells
     from prefect_cassandra.driver.pump import Answer
     from prefect_cassandra.driver.request import Request
@@ -176,7 +178,12 @@ class StampedChunks:
         return stamp
 
     def key_filter(
-        self, session: Session, columns: Sequence[Cells], plan: Plan, keep: timedelta
+        self,
+        session: Session,
+        columns: Sequence[Cells],
+        plan: Plan,
+        kinds: Sequence[CqlType],
+        keep: timedelta,
     ) -> Request:
         """Return the request that keeps the filter of the keys in the chunk that was begun last.
 
@@ -188,11 +195,17 @@ class StampedChunks:
             session: Where the ledger is.
             columns: What is written, in the order of `plan`.
             plan: The columns' names and types.
+            kinds: The types of the key columns, taken apart.
             keep: How long the filter is kept.
         """
-        hashes = hash_rows(columns[: plan.key])
-        if plan.partition < plan.key and any(one.kind == "static" for one in plan.columns):
-            hashes = np.concatenate((hashes, np.unique(hash_rows(columns[: plan.partition]))))
+        parts = slice(plan.partition), slice(plan.partition, plan.key)
+        of_partition, of_row = (
+            identities(columns[part], kinds[part], by_value=by_value)
+            for part, by_value in zip(parts, (False, True), strict=True)
+        )
+        hashes = hash_rows([*of_partition, *of_row])
+        if of_row and any(one.kind == "static" for one in plan.columns):
+            hashes = np.concatenate((hashes, np.unique(hash_rows(of_partition))))
         identity, start = self.load.identity, self.load.block_start(self._number)
         made = KeyFilter.of(hashes)
         return filter_request(

@@ -303,11 +303,7 @@ class _Call:
         text = redacted(one.change.text)
         named = zip(self.prepared.names, map(str, values), strict=True)
         parameters = json.dumps(dict(named), ensure_ascii=False)
-        width = len(self.table.partition_key)
-        by_partition = dict(zip(one.partitions, one.routing_keys, strict=True))
-        keys = one.rows or one.partitions
-        for key, names in zip(keys, one.names, strict=True):
-            partition = by_partition[key[:width]]
+        for partition, names in zip(one.routing_keys, one.names, strict=True):
             removal = Removal(stamp, _what(one), names, one.change.columns, text, parameters)
             yield partition, removal
 

@@ -71,7 +71,8 @@ def contents_of_runs(
             where = f" into {table}" if table else ""
             raise ConfigurationError(
                 f"The ledger knows nothing that run {run!r} wrote{where}.",
-                hint="Give the whole identifier of a flow run, as its page shows it.",
+                hint="Give the whole identifier of a flow run, as its page shows it. What a run "
+                "wrote of a load with key= that another run began is undone with that one.",
             )
         for block in blocks:
             asked = block.request
