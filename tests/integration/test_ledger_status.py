@@ -14,7 +14,7 @@ from prefect_cassandra.driver.sharing import shared_session
 from prefect_cassandra.ledger.blocks import SECOND, Block
 from prefect_cassandra.ledger.loads import LoadIdentity
 from prefect_cassandra.ledger.opening import open_load
-from prefect_cassandra.ledger.overview import open_below, overview
+from prefect_cassandra.ledger.overview import open_below, overview, said_of_open
 from prefect_cassandra.ledger.stamps import Clock
 from prefect_cassandra.ledger.store import CassandraClocks
 from prefect_cassandra.ledger.undoing import Content
@@ -95,6 +95,8 @@ def test_older_loads_that_may_still_write_are_named(ground: Ground, table: str) 
     assert {name: [one.load_key for one in blocks] for name, blocks in found.items()} == {
         table: ["left"]
     }
+    (line,) = said_of_open(found)
+    assert f"{table}: the load 'left' of run {WHO.run} began before what is undone" in line
     both = [loads["left"].content, loads["undone"].content]
     assert open_below(flow, both, timedelta(hours=1)) == {}
 

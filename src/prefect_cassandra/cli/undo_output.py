@@ -12,6 +12,7 @@ from rich.text import Text
 
 from prefect_cassandra.cli.output import data, messages
 from prefect_cassandra.errors import ConfigurationError
+from prefect_cassandra.ledger.overview import said_of_open
 from prefect_cassandra.ledger.repair import Mending
 
 if TYPE_CHECKING:
@@ -52,18 +53,8 @@ def show_undone(reports: Sequence[UndoReport], output: str) -> None:
 
 def warn_of_open(loads: Mapping[str, Sequence[OpenBlock]]) -> None:
     """Say which older loads may still write rows that are about to be removed."""
-    for table, found in loads.items():
-        first = found[0]
-        others = f" and {len(found) - 1:,} more loads" if len(found) > 1 else ""
-        messages().print(
-            Text(
-                f"{table}: the load {first.load_key!r} of run {first.run or 'unknown'}{others} "
-                "began before what is undone and is not done. What it writes from now on to a row "
-                "that is removed, or to a cell that is cleared, stays hidden: let it end, or "
-                "cancel it, and undo then.",
-                style="yellow",
-            )
-        )
+    for line in said_of_open(loads):
+        messages().print(Text(line, style="yellow"))
 
 
 def confirmed(planned: Sequence[UndoReport]) -> bool:

@@ -24,7 +24,7 @@ from prefect_cassandra.schema.tables import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from prefect_cassandra.driver.session import Session
@@ -172,6 +172,21 @@ def open_below(
         by_table[content.table].append(content)
     found = {name: _open_below(session, name, wanted, window) for name, wanted in by_table.items()}
     return {name: blocks for name, blocks in found.items() if blocks}
+
+
+def said_of_open(found: Mapping[str, Sequence[OpenBlock]]) -> list[str]:
+    """Return for each table what the loads that `open_below` found mean for an undoing."""
+    lines = []
+    for table, blocks in found.items():
+        first, others = blocks[0], len(blocks) - 1
+        more = f" and {others:,} more {'loads' if others > 1 else 'load'}" if others else ""
+        lines.append(
+            f"{table}: the load {first.load_key!r} of run {first.run or 'unknown'}{more} began "
+            "before what is undone and is not done. What it writes from now on to a row that is "
+            "removed, or to a cell that is cleared, stays hidden: let it end, or cancel it, and "
+            "undo then."
+        )
+    return lines
 
 
 def _open_below(
