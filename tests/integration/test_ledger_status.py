@@ -14,11 +14,18 @@ from prefect_cassandra.driver.sharing import shared_session
 from prefect_cassandra.ledger.blocks import SECOND, Block
 from prefect_cassandra.ledger.loads import LoadIdentity
 from prefect_cassandra.ledger.opening import open_load
-from prefect_cassandra.ledger.overview import overview
+from prefect_cassandra.ledger.overview import open_below, overview, said_of_open
 from prefect_cassandra.ledger.stamps import Clock
 from prefect_cassandra.ledger.store import CassandraClocks
+from prefect_cassandra.ledger.undoing import Content
 from prefect_cassandra.schema import apply
 from prefect_cassandra.schema.model import LEDGER
+from prefect_cassandra.schema.tables import (
+    STAMP_TABLES,
+    STATEMENT_TABLES,
+    TRAIL_TABLES,
+    UNDO_TABLES,
+)
 from support.schema import Ground
 from support.stamps import WHO, asking
 
@@ -74,6 +81,34 @@ def test_blocks_of_other_hours_are_found_by_what_was_before(ground: Ground, tabl
     for hours, count in ((2.5, 1), (4, 2), (60, 3)):
         (one,) = overview(store.session, hours=hours, table=table).tables
         assert [block.start for block in one.open] == starts[:3][-count:][::-1]
+
+
+def test_older_loads_that_may_still_write_are_named(ground: Ground, table: str) -> None:
+    flow = shared_session(ground.role("flow"))
+    loads = {
+        key: open_load(flow, LoadIdentity(table, key, WHO), chunk_rows=5)
+        for key in ("done", "left", "undone", "later")
+    }
+    loads["done"].finish(0, 0)
+    contents = [loads["undone"].content, Content("ks.never_written", "key", 1)]
+    found = open_below(flow, contents, timedelta(hours=1))
+    assert {name: [one.load_key for one in blocks] for name, blocks in found.items()} == {
+        table: ["left"]
+    }
+    (line,) = said_of_open(found)
+    assert f"{table}: the load 'left' of run {WHO.run} began before what is undone" in line
+    both = [loads["left"].content, loads["undone"].content]
+    assert open_below(flow, both, timedelta(hours=1)) == {}
+
+
+def test_sizes_are_those_of_all_tables_that_loads_and_statements_use(ground: Ground) -> None:
+    disk = overview(shared_session(ground.role("superuser")), hours=1).disk
+    assert disk.keys() == {
+        *STAMP_TABLES,
+        *TRAIL_TABLES,
+        *STATEMENT_TABLES,
+        *UNDO_TABLES,
+    }
 
 
 def test_the_command_shows_it(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +21,22 @@ from prefect_cassandra.errors import (
     DataError,
     NotRepeatableError,
     OutcomeUnknownError,
+    UndoneError,
 )
 from prefect_cassandra.ledger.keys import filters_of, hash_key
+from prefect_cassandra.ledger.loads import StampedLoad
 from prefect_cassandra.ledger.statements import removals_of
 from prefect_cassandra.ledger.store import CassandraClocks
+from prefect_cassandra.ledger.undoing import CassandraUndoings
 from prefect_cassandra.schema import apply
+from prefect_cassandra.trail.verdict import Proof
+from prefect_cassandra.trail.who import who_wrote
 from prefect_cassandra.writes.claims import aclaim_row, claim_row
 from prefect_cassandra.writes.loader import LoadOptions, load
 from prefect_cassandra.writes.report import Claim
 from prefect_cassandra.writes.stamped import Stamped
 from prefect_cassandra.writes.statements import StampedStatement, awrite, write
+from prefect_cassandra.writes.undo import undo_contents
 from support.schema import Ground
 from support.stamps import WHO
 
@@ -53,6 +60,10 @@ def ground(node: Any, superuser: Session, tmp_path_factory: pytest.TempPathFacto
     ]
     tables.append(
         f"CREATE TABLE IF NOT EXISTS {made.keyspace}.counted (p text PRIMARY KEY, n counter);\n"
+    )
+    tables.append(
+        f"CREATE TABLE IF NOT EXISTS {made.keyspace}.measured "
+        "(p text, c decimal, v text, PRIMARY KEY (p, c));\n"
     )
     made.write("0001_tables", text="".join(tables))
     apply(made.config, made.installation)
@@ -146,6 +157,24 @@ def test_a_call_that_broke_off_is_sent_again_at_the_same_stamps(
     assert target.write(INSERT, *rows).rows == 20
     assert target.stamps() == before
     assert ("a", 3) not in target.cells(), "deleted later than it was written"
+
+
+def test_a_call_that_was_undone_meanwhile_takes_back_what_it_wrote(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target.write(INSERT, ["a", 1, "before"])
+    begin = StampedLoad.begin
+
+    def undone_before_it_is_sent(load: StampedLoad, *chunk: Any) -> int | None:
+        stamp = begin(load, *chunk)
+        undo_contents(target.session, [load.content])
+        return stamp
+
+    monkeypatch.setattr(StampedLoad, "begin", undone_before_it_is_sent)
+    with pytest.raises(UndoneError):
+        target.write(INSERT, ["a", 2, "x"], ["a", 3, "y"])
+    assert target.cells() == {("a", 1): "before"}
+    assert CassandraUndoings(target.session).owed(target.table) == []
 
 
 def test_a_later_row_of_a_call_wins(target: Target) -> None:
@@ -253,6 +282,25 @@ def test_the_filters_of_a_call_and_of_a_load_hold_its_keys(target: Target) -> No
     assert all(map(loaded.might_hold, keys(500, 1_000)))
     assert sum(map(told.might_hold, keys(500, 1_500))) < 50
     assert sum(map(loaded.might_hold, keys(0, 500))) < 25
+
+
+def test_a_number_is_one_key_however_it_is_spelled(ground: Ground, target: Target) -> None:
+    table = f"{ground.keyspace}.measured"
+    target.table = table
+    insert = "INSERT INTO {t} (p, c, v) VALUES (?, ?, ?)"
+    # Of one call: with one stamp the greater value would win, and not the later one.
+    target.write(insert, ["a", Decimal("1.0"), "z"], ["a", Decimal("1.00"), "later"])
+    assert [tuple(row.values()) for row in target.session.execute(f"SELECT v FROM {table}")] == [
+        ("later",)
+    ]
+    data = [{"p": "b", "c": Decimal("2.0"), "v": "x"}]
+    kept = Stamped(uuid.uuid4().hex, WHO, keep_filters=WINDOW)
+    load(target.session, table, data, LoadOptions(stamped=kept))
+    for partition, spelled in (("a", "1"), ("a", "1.000"), ("b", "2"), ("b", "2.00")):
+        trail = who_wrote(target.session, table, {"p": partition, "c": Decimal(spelled)})
+        (cell,) = (one for one in trail.cells if one.column == "v")
+        assert cell.writer is not None
+        assert cell.writer.proof is Proof.PROVEN
 
 
 def test_what_cannot_be_repeated_is_refused_and_not_sent(ground: Ground, target: Target) -> None:

@@ -213,7 +213,7 @@ def kept(node: RunningNode, tmp_path: Path) -> tuple[CassandraCluster, str]:
     config = node.config()
     with closing(Session(config)) as superuser:
         ground = Ground.make(config, superuser, tmp_path)
-        ground.write("0001_tables", "t", "t_claimed")
+        ground.write("0001_tables", "t", "t_claimed", "t_other")
         apply(ground.config, ground.installation)
     return cluster_block(ground.role("flow")), f"{ground.keyspace}.t"
 
@@ -285,7 +285,52 @@ def test_a_flow_that_runs_again_with_other_rows_writes_them_whole(
 
     work()
     assert cluster.fetch_all(f"SELECT v FROM {table}") == [("y",), ("y",)]
-    assert sorted(block["state"] for block in _blocks(cluster, table)) == ["DONE", "REPLACED"]
+    assert [block["state"] for block in _blocks(cluster, table)] == ["DONE", "DONE"]
+
+
+def test_a_flow_that_runs_again_with_fewer_loads_keeps_those_it_has_done(
+    kept: tuple[CassandraCluster, str],
+) -> None:
+    cluster, table = kept
+    pending = [1, 2, 3]
+
+    @flow(retries=1)
+    def work() -> None:
+        for number in list(pending):
+            load_table(cluster, table, [{"k": number, "v": f"file {number}"}])
+            pending.remove(number)
+            if number == 1:
+                raise RuntimeError("after the first file")
+
+    work()
+    assert dict(cluster.fetch_all(f"SELECT k, v FROM {table}")) == {
+        number: f"file {number}" for number in (1, 2, 3)
+    }
+    # The second file came to the place of the first one.
+    assert sorted(block["generation"] for block in _blocks(cluster, table)) == [1, 1, 2]
+
+
+def test_a_task_may_load_one_table_twice_and_another_after_it(
+    kept: tuple[CassandraCluster, str],
+) -> None:
+    cluster, table = kept
+    other = f"{table}_other"
+
+    @task
+    def loading(*loads: tuple[str, list[dict[str, Any]]]) -> None:
+        for name, rows in loads:
+            load_table.fn(cluster, name, rows)
+
+    @flow
+    def work() -> None:
+        loading((table, [{"k": 1, "v": "a"}]), (table, [{"k": 2, "v": "b"}]))
+        loading((other, [{"k": 3, "v": "c"}]), (table, [{"k": 4, "v": "d"}]))
+
+    work()
+    assert dict(cluster.fetch_all(f"SELECT k, v FROM {table}")) == {1: "a", 2: "b", 4: "d"}
+    assert dict(cluster.fetch_all(f"SELECT k, v FROM {other}")) == {3: "c"}
+    places = [block["load_key"].removeprefix("flow-run/") for block in _blocks(cluster, table)]
+    assert [one.split(table)[1] for one in sorted(places)] == ["/0", "/0/1", "/1"]
 
 
 def test_a_flow_that_runs_again_repeats_no_statement(kept: tuple[CassandraCluster, str]) -> None:

@@ -105,12 +105,17 @@ class Cells:
 
 
 def attempt(
-    records: Records, chunk_rows: int = 2, meanwhile: Callable[[], None] = lambda: None
+    records: Records,
+    chunk_rows: int = 2,
+    meanwhile: Callable[[], None] = lambda: None,
+    *,
+    keep_finished: bool = False,
 ) -> StampedLoad:
     """Return an attempt of a process of its own; `meanwhile` comes before it moves the clock."""
     store = Store(records.row, between=meanwhile)
     clock = StampClock(store, TABLE, sleep=store.sleep)
-    return StampedLoad(LoadIdentity(TABLE, "key", WHO), clock, records, chunk_rows)
+    identity = LoadIdentity(TABLE, "key", WHO)
+    return StampedLoad(identity, clock, records, chunk_rows, keep_finished=keep_finished)
 
 
 def digest(values: Sequence[str]) -> bytes:

@@ -37,16 +37,21 @@ def undo(  # noqa: PLR0913 -- every option of the command
     The login needs to read and write the tables and the ledger: that of a keyspace's flows.
     """
     from contextlib import closing
+    from datetime import timedelta
 
-    from prefect_cassandra.cli.undo_output import confirmed, show_undone
+    from prefect_cassandra.cli.undo_output import confirmed, show_undone, warn_of_open
     from prefect_cassandra.driver.identifiers import qualified
     from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.ledger.overview import open_below
+    from prefect_cassandra.settings import LedgerSettings
     from prefect_cassandra.writes.undo import undo_contents
     from prefect_cassandra.writes.undo_lookup import contents_of_runs
 
     name = None if table is None else ".".join(qualified(table))
     with closing(Session((nodes or Nodes()).ledger_config())) as session:
         contents = contents_of_runs(session, run, name)
+        window = timedelta(days=LedgerSettings().undo_window)
+        warn_of_open(open_below(session, contents, window))
         if dry_run or not yes:
             planned = undo_contents(session, contents, dry_run=True)
             if dry_run:

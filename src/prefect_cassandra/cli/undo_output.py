@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from prefect_cassandra.cli.output import data
+from prefect_cassandra.cli.output import data, messages
 from prefect_cassandra.errors import ConfigurationError
+from prefect_cassandra.ledger.overview import said_of_open
 from prefect_cassandra.ledger.repair import Mending
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from prefect_cassandra.ledger.overview import OpenBlock
     from prefect_cassandra.ledger.repair import Verdict
     from prefect_cassandra.writes.undo_report import UndoReport
 
@@ -47,6 +49,12 @@ def show_undone(reports: Sequence[UndoReport], output: str) -> None:
         console.print(Text(line, style="yellow"))
     if any(one.dry_run for one in reports):
         console.print("Nothing was done yet.")
+
+
+def warn_of_open(loads: Mapping[str, Sequence[OpenBlock]]) -> None:
+    """Say which older loads may still write rows that are about to be removed."""
+    for line in said_of_open(loads):
+        messages().print(Text(line, style="yellow"))
 
 
 def confirmed(planned: Sequence[UndoReport]) -> bool:

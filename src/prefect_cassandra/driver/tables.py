@@ -25,6 +25,11 @@ class ColumnInfo:
         """Whether it is a list that is not frozen, whose elements have no places of their own."""
         return self.cql_type.startswith("list<")
 
+    @property
+    def is_multi_cell(self) -> bool:
+        """Whether it is a collection that is not frozen, each of whose elements is a cell."""
+        return self.cql_type.startswith(("list<", "set<", "map<"))
+
 
 @dataclass(frozen=True, slots=True)
 class TableInfo:

@@ -61,10 +61,14 @@ def settled(session: Session, table: str, since: int) -> Settled:
     if clock is None or clock["next"] is None:
         return Settled(since, None)
     newest = from_json(table, clock["newest"])
-    rows = {row["start"]: row for row in recorded_blocks(session, table, newest, since)}
-    starts = [start for start, row in rows.items() if row["state"] is None]
-    starts += [block.start for block in newest if block.start not in rows]
-    held_by = _lowest(session, table, newest, (start for start in sorted(starts) if start > since))
+    # There may be as many as the table ever had: only those that may be open are held.
+    unfiled, open_ = {block.start for block in newest}, []
+    for row in recorded_blocks(session, table, newest, since):
+        unfiled.discard(row["start"])
+        if row["state"] is None:
+            open_.append(row["start"])
+    starts = sorted(start for start in {*open_, *unfiled} if start > since)
+    held_by = _lowest(session, table, newest, starts)
     return Settled(clock["next"] - 1 if held_by is None else held_by.start - 1, held_by)
 
 

@@ -94,6 +94,8 @@ class StampedLoad:
         store: Where blocks and chunks are kept.
         chunk_rows: Rows to a chunk, unless an earlier attempt has settled that.
         total_rows: Rows of the whole input, when they can be counted beforehand.
+        keep_finished: Whether older content that was finished stays in the table: it may have been
+            another load's.
     """
 
     identity: LoadIdentity
@@ -101,6 +103,7 @@ class StampedLoad:
     store: LoadStore
     chunk_rows: int
     total_rows: int | None = None
+    keep_finished: bool = False
     skipped_chunks: int = 0
     skipped_rows: int = 0
     owner: uuid.UUID = field(default_factory=uuid.uuid4)
@@ -227,9 +230,15 @@ class StampedLoad:
     def to_sweep(self) -> list[Content]:
         """Return the older contents of this load that may still have cells in the table."""
         table, key = self.identity.table, self.identity.key
-        known = {one.generation for one in self._all}
+        known = {one.generation for one in self._all} - self._kept()
         older = to_sweep(self.content.generation, known, self._undone)
         return [Content(table, key, generation) for generation in older]
+
+    @property
+    def stays(self) -> bool:
+        """Whether this attempt's content has its place in the table though newer content came."""
+        generation = self.content.generation
+        return generation in self._kept() and generation not in self._undone
 
     def close(self) -> None:
         """Say what is done so far; an attempt that failed calls it too."""
@@ -247,7 +256,14 @@ class StampedLoad:
         Raises what `StampClock.take` does.
         """
         self.close()
-        fresh = StampedLoad(self.identity, self.clock, self.store, self.chunk_rows, self.total_rows)
+        fresh = StampedLoad(
+            self.identity,
+            self.clock,
+            self.store,
+            self.chunk_rows,
+            self.total_rows,
+            self.keep_finished,
+        )
         fresh._take_over(self._all, self._chain[0].generation + 1)
         return fresh
 
@@ -266,6 +282,12 @@ class StampedLoad:
             if one.generation in older and one.state not in ("REPLACED", "UNDONE")
         ]
         self.store.end(self.identity.table, self.identity.key, replaced)
+
+    def _kept(self) -> set[int]:
+        """Return the contents that newer ones leave in the table."""
+        if not self.keep_finished:
+            return set()
+        return {one.generation for one in self._all if one.state == "DONE"}
 
     def _look(self) -> None:
         self._see(self.store.blocks(self.identity.table, self.identity.key))

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from prefect_cassandra.errors import CannotUndoError, NoStampsError
 from prefect_cassandra.ledger.load_store import CassandraLoads
 from prefect_cassandra.ledger.loads import StampedLoad
 from prefect_cassandra.ledger.promises import Promise, Server, read_server, require
@@ -17,6 +18,7 @@ from prefect_cassandra.schema.tables import REMOVED_KEYS
 
 if TYPE_CHECKING:
     from prefect_cassandra.driver.session import Session
+    from prefect_cassandra.driver.tables import TableInfo
     from prefect_cassandra.ledger.loads import LoadIdentity
 
 _clocks: WeakKeyDictionary[Session, dict[str, StampClock]] = WeakKeyDictionary()
@@ -34,10 +36,7 @@ def clock_of(session: Session, table: str) -> StampClock:
     Raises:
         NoStampsError: The cluster is of a kind that cannot keep stamps; it is asked once.
     """
-    # Outside of the lock: a cluster that is slow to answer must not hold up the others'.
-    if session not in _servers:
-        _servers[session] = read_server(session)
-    require(_servers[session], Promise.STAMPS)
+    require_promise(session, Promise.STAMPS)
     with _lock:
         clocks = _clocks.setdefault(session, {})
         if table not in clocks:
@@ -45,6 +44,44 @@ def clock_of(session: Session, table: str) -> StampClock:
             store = known.store if known is not None else CassandraClocks(session)
             clocks[table] = StampClock(store, table)
         return clocks[table]
+
+
+def require_promise(session: Session, promise: Promise) -> None:
+    """Refuse what a cluster of this kind cannot keep; each session's is asked once.
+
+    Args:
+        session: Of any role.
+        promise: What is about to be relied on.
+
+    Raises:
+        NoStampsError: The cluster cannot keep it; says why.
+    """
+    # Without the lock: a cluster that is slow to answer must not hold up the others'.
+    if session not in _servers:
+        _servers[session] = read_server(session)
+    require(_servers[session], promise)
+
+
+def require_undo(session: Session, table: TableInfo) -> None:
+    """Refuse to undo in a table on a cluster that cannot tell which of its cells to take away.
+
+    Args:
+        session: Of any role.
+        table: Where something is to be undone, or may have to be.
+
+    Raises:
+        CannotUndoError: So it is; says why.
+    """
+    types = {kind.name for kind in table.user_types}
+    elements = any(one.is_multi_cell or one.cql_type in types for one in table.columns)
+    try:
+        for promise in (Promise.UNDO, *([Promise.ELEMENTS] if elements else [])):
+            require_promise(session, promise)
+    except NoStampsError as error:
+        raise CannotUndoError(
+            f"nothing can be undone in {table.keyspace}.{table.name}: {error.message}",
+            hint="docs/reference/external-clusters.md has what works there.",
+        ) from error
 
 
 def keeps_stamps(session: Session) -> bool:
@@ -57,7 +94,12 @@ def keeps_stamps(session: Session) -> bool:
 
 
 def open_load(
-    session: Session, identity: LoadIdentity, *, chunk_rows: int, total_rows: int | None = None
+    session: Session,
+    identity: LoadIdentity,
+    *,
+    chunk_rows: int,
+    total_rows: int | None = None,
+    keep_finished: bool = False,
 ) -> StampedLoad:
     """Begin an attempt of a load: with the stamps of the earlier ones, or with a block of its own.
 
@@ -66,6 +108,7 @@ def open_load(
         identity: Which load, and who runs it.
         chunk_rows: Rows to a chunk, unless an earlier attempt has settled that.
         total_rows: Rows of the whole input, when they can be counted beforehand.
+        keep_finished: Whether older content that was finished stays in the table.
 
     Raises:
         NoStampsError: The cluster has no ledger, or not for this role; nothing was written.
@@ -74,7 +117,8 @@ def open_load(
         NotAppliedError: Too few replicas are up; nothing was written.
     """
     clock = clock_of(session, identity.table)
-    load = StampedLoad(identity, clock, CassandraLoads(session), chunk_rows, total_rows)
+    store = CassandraLoads(session)
+    load = StampedLoad(identity, clock, store, chunk_rows, total_rows, keep_finished)
     load.open()
     return load
 

@@ -6,23 +6,33 @@ before it starts, so the hours without are passed over.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from prefect_cassandra.errors import PermissionDeniedError, StatementError
 from prefect_cassandra.ledger.blocks import SECOND, from_json, hour_of
+from prefect_cassandra.ledger.load_store import CassandraLoads
 from prefect_cassandra.ledger.store import QUORUM, DatabaseTime, ledger_access
 from prefect_cassandra.schema.model import LEDGER
-from prefect_cassandra.schema.tables import STAMP_TABLES, STATEMENT_TABLES
+from prefect_cassandra.schema.tables import (
+    STAMP_TABLES,
+    STATEMENT_TABLES,
+    TRAIL_TABLES,
+    UNDO_TABLES,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.ledger.blocks import Block
+    from prefect_cassandra.ledger.undoing import Content
 
 _CLOCKS = "SELECT table_name, next, newest FROM prefect_ledger.stamp_clocks"
+_CLOCK = f"{_CLOCKS} WHERE table_name = ?"
 _HOUR = """SELECT start, previous, load_key, generation, kind, run, task, attempt, person, source,
  created_at, state, chunks, rows FROM prefect_ledger.stamp_blocks
  WHERE table_name = ? AND hour = ?"""
@@ -145,6 +155,67 @@ def recorded_blocks(
         start, before = (rows[-1]["previous"] if rows else before), None
 
 
+def open_below(
+    session: Session, contents: Iterable[Content], window: timedelta
+) -> dict[str, tuple[OpenBlock, ...]]:
+    """Return the loads that may still write below what contents wrote, by table, the oldest first.
+
+    Args:
+        session: Logged in as a role that may read the ledger's tables for loads.
+        contents: What was written. They are not among what is returned.
+        window: How far to look back from the newest of them.
+
+    Raises what `Session.execute` does, and NoStampsError when there is no ledger.
+    """
+    by_table: defaultdict[str, list[Content]] = defaultdict(list)
+    for content in contents:
+        by_table[content.table].append(content)
+    found = {name: _open_below(session, name, wanted, window) for name, wanted in by_table.items()}
+    return {name: blocks for name, blocks in found.items() if blocks}
+
+
+def said_of_open(found: Mapping[str, Sequence[OpenBlock]]) -> list[str]:
+    """Return for each table what the loads that `open_below` found mean for an undoing."""
+    lines = []
+    for table, blocks in found.items():
+        first, others = blocks[0], len(blocks) - 1
+        more = f" and {others:,} more {'loads' if others > 1 else 'load'}" if others else ""
+        lines.append(
+            f"{table}: the load {first.load_key!r} of run {first.run or 'unknown'}{more} began "
+            "before what is undone and is not done. What it writes from now on to a row that is "
+            "removed, or to a cell that is cleared, stays hidden: let it end, or cancel it, and "
+            "undo then."
+        )
+    return lines
+
+
+def _open_below(
+    session: Session, table: str, contents: Sequence[Content], window: timedelta
+) -> tuple[OpenBlock, ...]:
+    loads = CassandraLoads(session)
+    ours = [
+        block.start
+        for one in contents
+        for block in loads.blocks(table, one.key)
+        if block.generation == one.generation
+    ]
+    with ledger_access():
+        clock = session.execute(_CLOCK, [table], consistency=QUORUM).one()
+    if not ours or clock is None or clock["next"] is None:
+        return ()
+    since = max(ours) - window // timedelta(microseconds=1)
+    known = {(one.key, one.generation) for one in contents}
+    rows = recorded_blocks(session, table, from_json(table, clock["newest"]), since)
+    found = [
+        _open(row)
+        for row in rows
+        if since <= row["start"] < max(ours)
+        and row["state"] is None
+        and (row["load_key"], row["generation"]) not in known
+    ]
+    return tuple(sorted(found, key=lambda one: one.start))
+
+
 def _open(row: dict[str, Any]) -> OpenBlock:
     return OpenBlock(
         row["start"],
@@ -162,5 +233,5 @@ def _disk(session: Session) -> dict[str, int]:
         rows = session.execute(_SIZES, [LEDGER]).rows
     except (PermissionDeniedError, StatementError):
         return {}
-    kept = STAMP_TABLES | STATEMENT_TABLES
+    kept = STAMP_TABLES | TRAIL_TABLES | STATEMENT_TABLES | UNDO_TABLES
     return {row["table_name"]: row["mebibytes"] for row in rows if row["table_name"] in kept}

@@ -73,7 +73,9 @@ def load_table(  # noqa: PLR0913 -- each can be left out but the first two or th
         key: Name of this load of this table, in all runs: it is done exactly once. Without one, a
             load is the same in each attempt of its task and each restart of its flow run.
         replace: Write other content than before under the same `key` whole, at newer stamps,
-            instead of refusing it. Without a `key` that is always done.
+            instead of refusing it, and remove the rows that only the old content had. Without a
+            `key` new content is always written whole, and the rows of a load that was finished
+            stay: only those of one that was not are removed.
         key_filter: Whether the ledger keeps, for the undo window, a filter of the keys that each
             chunk wrote, 1.25 bytes a row. With it `who` proves that a row is of this load; without
             it, it can only tell that the row has a stamp of this load.
@@ -208,8 +210,9 @@ def _kept(  # noqa: PLR0913 -- the parameters of the task that are about the led
 ) -> LoadOptions:
     """Say as what the load is kept in the ledger.
 
-    A flow that runs again may well fetch other rows than before, and nobody asked for those before
-    to stay: so without a key of one's own, new content is written whole.
+    A flow that runs again may well fetch other rows than before: so without a key of one's own, new
+    content is written whole. It may also have other loads to do than before, one whose rows are
+    there already left out, and then a place is another load's: so what was finished is kept.
     """
     from prefect_cassandra.writes.stamped import Stamped  # noqa: PLC0415 -- brings pyarrow in
 
@@ -222,6 +225,7 @@ def _kept(  # noqa: PLR0913 -- the parameters of the task that are about the led
         name,
         provenance(data),
         replace=replace or not own,
+        keep_finished=not own,
         # What may have to be undone has to be kept.
         optional=not own and not before_image and not transactional,
         keep_images=keep if before_image or transactional else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
+import weakref
 from typing import TYPE_CHECKING
 
 from prefect.context import FlowRunContext, TaskRunContext
@@ -19,60 +19,58 @@ if TYPE_CHECKING:
 
 
 _counting = threading.Lock()
-_said: OrderedDict[tuple[UUID, int, str], int] = OrderedDict()
-_MOST_SAID = 10_000  # tasks end, and nobody says when
+# How often each attempt of a task has written what; forgotten when Prefect lets go of the attempt.
+_repeats: dict[tuple[UUID, int], dict[str, int]] = {}
 _SOURCE_LENGTH = 1_000
 
 
-def default_key(table: str) -> str | None:
-    """Return what names a load in each attempt of a task and each restart of its flow run.
+def default_key(name: str) -> str | None:
+    """Return what names a write in each attempt of a task and each restart of its flow run.
 
-    Prefect gives a restarted run new task runs with new keys. So a load is known by its place among
-    the run's loads of the same table, counted where the flow itself runs. Tasks in other processes
-    cannot count together: those loads are known by their task run, in all its attempts. None
-    outside of any run, where Prefect repeats nothing.
+    Prefect gives a restarted run new task runs with new keys. So a write is known by the place of
+    its task among the run's tasks that write the same, counted where the flow itself runs. Tasks in
+    other processes cannot count together: their writes are known by their task run, in all its
+    attempts. A task of a flow author may also write the same several times by itself, by
+    `load_table.fn`; each time is counted, from the beginning in each attempt. None outside of any
+    run, where Prefect repeats nothing.
 
     Args:
-        table: The table as the caller names it.
+        name: What is written: of a load the table as the caller names it, of a statement its table
+            and content.
     """
     task, flow = TaskRunContext.get(), FlowRunContext.get()
     if task is None:
         return None
     if flow is None or flow.flow_run is None or flow.detached:
-        return f"task-run/{task.task_run.id}/{table}"
-    return f"flow-run/{flow.flow_run.id}/{table}/{_place(flow, task.task_run.id, table)}"
-
-
-def statement_key(name: str) -> str | None:
-    """Return what names a statement in each attempt of a task and each restart of its flow run.
-
-    Like `default_key`. A task of a flow author may also say the same several times by itself, by
-    `cassandra_execute.fn`; each time is counted, from the beginning in each attempt.
-
-    Args:
-        name: Made of the statement's table and content.
-    """
-    key, task = default_key(name), TaskRunContext.get()
-    if key is None or task is None:
-        return None
-    call = (task.task_run.id, task.task_run.run_count, name)
-    with _counting:
-        before = _said.pop(call, 0)
-        _said[call] = before + 1
-        while len(_said) > _MOST_SAID:
-            _said.popitem(last=False)
+        key = f"task-run/{task.task_run.id}/{name}"
+    else:
+        key = f"flow-run/{flow.flow_run.id}/{name}/{_place(flow, task.task_run.id, name)}"
+    before = _times_before(task, name)
     return f"{key}/{before}" if before else key
 
 
-def _place(flow: FlowRunContext, task: UUID, table: str) -> int:
-    """Return the place of a task run among the loads of a table in this attempt of the flow."""
+def _place(flow: FlowRunContext, task: UUID, name: str) -> int:
+    """Return the place of a task run among those of a flow's attempt that write the same."""
     # Prefect's own counters live exactly as long as one attempt of the flow.
     counters = flow.task_run_dynamic_keys
-    mine, latest = f"prefect-cassandra/{task}", f"prefect-cassandra/{table}"
+    mine, latest = f"prefect-cassandra/of/{task}/{name}", f"prefect-cassandra/{name}"
     with _counting:
         if mine not in counters:
             counters[mine] = counters[latest] = int(counters.get(latest, -1)) + 1
         return int(counters[mine])
+
+
+def _times_before(task: TaskRunContext, name: str) -> int:
+    """Return how often this attempt of a task has written the same before."""
+    attempt = (task.task_run.id, task.task_run.run_count)
+    with _counting:
+        if attempt not in _repeats:
+            _repeats[attempt] = {}
+            # Without the lock, because it may come at any moment, also while this thread holds it.
+            weakref.finalize(task, _repeats.pop, attempt, None)
+        counts = _repeats[attempt]
+        counts[name] = counts.get(name, -1) + 1
+        return counts[name]
 
 
 def provenance(data: object) -> Provenance:

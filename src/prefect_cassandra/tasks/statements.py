@@ -18,7 +18,7 @@ from prefect_cassandra.blocks import CassandraCluster
 from prefect_cassandra.driver.statements import redacted
 from prefect_cassandra.settings import DriverSettings, LedgerSettings
 from prefect_cassandra.tasks.following import TAGS, run_logger
-from prefect_cassandra.tasks.provenance import provenance, statement_key
+from prefect_cassandra.tasks.provenance import default_key, provenance
 
 if TYPE_CHECKING:
     import pyarrow as pa  # noqa: TC004 -- costs a quarter of a second; nobody evaluates the annotation
@@ -308,7 +308,7 @@ def _kept(statement: str, *, stamped: bool) -> StampedStatement | None:
     from prefect_cassandra.writes.statements import StampedStatement  # noqa: PLC0415 -- numpy
 
     who = dataclasses.replace(provenance(statement), source=redacted(statement))
-    return StampedStatement(statement_key, who, timedelta(days=LedgerSettings().undo_window))
+    return StampedStatement(default_key, who, timedelta(days=LedgerSettings().undo_window))
 
 
 def _in_flight(wanted: int | None) -> int:

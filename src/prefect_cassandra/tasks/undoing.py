@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from prefect import task
@@ -11,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 
 from prefect_cassandra.blocks import CassandraCluster
+from prefect_cassandra.settings import LedgerSettings
 from prefect_cassandra.tasks.following import TAGS, run_logger
 from prefect_cassandra.writes.undo_report import UndoReport
 
@@ -51,6 +53,7 @@ def undo_run(
         NoStampsError: The cluster has no ledger, or not for this role.
     """
     from prefect_cassandra.driver.identifiers import qualified  # noqa: PLC0415 -- brings the driver in
+    from prefect_cassandra.ledger.overview import open_below, said_of_open  # noqa: PLC0415 -- the same
     from prefect_cassandra.writes.undo import undo_contents  # noqa: PLC0415 -- brings pyarrow in
     from prefect_cassandra.writes.undo_lookup import contents_of_runs  # noqa: PLC0415 -- the same
 
@@ -60,8 +63,11 @@ def undo_run(
     contents = contents_of_runs(session, map(str, wanted), name)
     context = FlowRunContext.get()
     run = context.flow_run if context is not None else None
-    done = undo_contents(session, contents, run=str(run.id) if run else "", dry_run=dry_run)
     logger = run_logger()
+    window = timedelta(days=LedgerSettings().undo_window)
+    for line in said_of_open(open_below(session, contents, window)):
+        logger.warning("%s", line)
+    done = undo_contents(session, contents, run=str(run.id) if run else "", dry_run=dry_run)
     for report in done:
         logger.info("%s", report)
         if report.blind and not dry_run:

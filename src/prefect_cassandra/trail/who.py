@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from prefect_cassandra.driver.cqltype import parse
 from prefect_cassandra.driver.identifiers import qualified
 from prefect_cassandra.ledger.blocks import moment
 from prefect_cassandra.trail.cells import read_deletions, read_row
 from prefect_cassandra.trail.report import CellTrail, Deletion, RowTrail
 from prefect_cassandra.trail.writers import Writers
+from prefect_cassandra.writes.identity import key_identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +53,8 @@ def who_wrote(
 
     info = session.table(*qualified(table))
     name = f"{info.keyspace}.{info.name}"
+    columns = map(info.column, info.primary_key)
+    kinds = [parse(one.cql_type, info.user_types) for one in columns if one is not None]
     row = read_row(session, info, key)
     writers = writers or Writers(session, name)
     removed = read_deletions(session, info, key, window) if window else ()
@@ -58,7 +62,11 @@ def who_wrote(
     if row is None:
         shown: dict[str, str | None] = {one: str(value) for one, value in key.items()}
         return RowTrail(name, shown, found=False, cells=(), note=_NOT_THERE, deletions=deletions)
-    of_row, of_partition = hash_key(row.key_bytes), hash_key(row.partition_bytes)
+    width = len(info.partition_key)
+    of_row, of_partition = (
+        hash_key(key_identity(one, kinds[: len(one)], width))
+        for one in (row.key_bytes, row.partition_bytes)
+    )
     cells = tuple(
         trail
         for held in row.cells

@@ -18,7 +18,8 @@ from prefect_cassandra.driver.identifiers import dotted, qualified, quote
 from prefect_cassandra.driver.types import UNSET
 from prefect_cassandra.errors import DataError, NoStampsError, OutcomeUnknownError
 from prefect_cassandra.ledger.claims import reserve_for_claims
-from prefect_cassandra.ledger.opening import keeps_stamps
+from prefect_cassandra.ledger.opening import keeps_stamps, require_promise
+from prefect_cassandra.ledger.promises import Promise
 from prefect_cassandra.writes.report import Claim
 
 if TYPE_CHECKING:
@@ -55,11 +56,13 @@ def claim_row(  # noqa: PLR0913 -- where, which row, what, and on which conditio
         ClaimedTableError: Stamped writes use the table.
         DataError: A column or a value does not fit, or the key is not whole; nothing was written.
         StatementError: There is no such table.
+        NoStampsError: The cluster is of a kind that cannot keep claims; nothing was written.
         OutcomeUnknownError: The row could not be read after an answer was lost.
     """
     found = session.table(*qualified(table, keyspace))
     work = _Claiming(session, found, dict(key), dict(values), dict(expected or {}))
     work.check()
+    require_promise(session, Promise.CLAIMS)
     if keeps_stamps(session):
         # A role that may not use the ledger writes no stamps either, so nothing can meet here.
         with suppress(NoStampsError):

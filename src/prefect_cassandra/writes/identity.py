@@ -15,10 +15,6 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from prefect_cassandra.driver.encoded import VariedCells
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -46,7 +42,28 @@ def identities(
     ]
 
 
+def key_identity(
+    values: Sequence[bytes], kinds: Sequence[CqlType], partition: int
+) -> tuple[bytes, ...]:
+    """Return the bytes that stand for a key, whatever spelling of it is at hand.
+
+    Args:
+        values: The key's columns in key order, each in the bytes of its type.
+        kinds: Their types.
+        partition: How many of them are the partition key.
+    """
+    return tuple(
+        _one(value, kind, by_value=place >= partition)
+        for place, (value, kind) in enumerate(zip(values, kinds, strict=True))
+    )
+
+
 def _identity(column: Cells, kind: CqlType, *, by_value: bool) -> Cells:
+    # Statements ask for single keys, and should not pay for pyarrow.
+    import pyarrow as pa  # noqa: PLC0415
+
+    from prefect_cassandra.driver.encoded import VariedCells  # noqa: PLC0415
+
     if not isinstance(column, VariedCells) or not _has_several_spellings(kind, by_value=by_value):
         return column
     encoded = column.array.dictionary_encode()

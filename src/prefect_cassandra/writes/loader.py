@@ -42,6 +42,7 @@ from prefect_cassandra.writes.problems import problems
 from prefect_cassandra.writes.report import LoadReport, Reject
 from prefect_cassandra.writes.sources import Chunk, Part, Source, parts
 from prefect_cassandra.writes.stamped import open_stamped, replacing
+from prefect_cassandra.writes.taking_back import take_back
 from prefect_cassandra.writes.wire import encode
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def load(  # noqa: PLR0913 -- where, what and how, and two ways to follow it
             tell = _throttled(progress, run, progress_every) if progress is not None else None
         except PrefectCassandraError as error:
             if run.stamped is not None and isinstance(error, SupersededError | UndoneError):
-                run.stamped.take_back(session, error)
+                take_back(session, run.stamped.load, error)
             error.add_note(f"Acknowledged before the failure: {run.report(pump.report)}")
             raise
 
@@ -368,7 +369,9 @@ class _Load:
         """Yield the requests that write one chunk at its stamp, and keep the filter of its keys."""
         wanted, stamped = self.options.stamped, self.stamped
         if stamped is not None and wanted is not None and wanted.keep_filters is not None:
-            yield stamped.key_filter(self.session, columns, target.plan, wanted.keep_filters)
+            plan, keep = target.plan, wanted.keep_filters
+            kinds = [encoder.kind for encoder in target.encoders[: plan.key]]
+            yield stamped.key_filter(self.session, columns, plan, kinds, keep)
         yield from self._requests(columns, target, stamp)
 
     def _requests(

@@ -28,6 +28,7 @@ from prefect_cassandra.ledger.loads import LoadIdentity
 from prefect_cassandra.ledger.opening import open_load
 from prefect_cassandra.ledger.undoing import CassandraUndoings
 from prefect_cassandra.writes.before_images import ImageTaker
+from prefect_cassandra.writes.identity import identities
 from prefect_cassandra.writes.sources import (
     CHUNK_ROWS,
     Chunk,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import timedelta
 
+    from prefect_cassandra.driver.cqltype import CqlType
     from prefect_cassandra.driver.encoded import Cells
     from prefect_cassandra.driver.pump import Answer
     from prefect_cassandra.driver.request import Request
@@ -68,6 +70,8 @@ class Stamped:
         key: Which load: the same for every attempt at the same rows.
         provenance: Who runs it, with what code.
         replace: Whether other content than before is written whole, instead of refused.
+        keep_finished: Whether rows of other content stay when that load was finished: the key does
+            not tell for sure that it was the same load.
         optional: Whether a cluster without a ledger is loaded all the same, without stamps.
         keep_filters: How long the filters of the chunks' keys are kept; None makes none.
         keep_images: How long it is kept what the rows held before, so that undoing brings it back;
@@ -79,6 +83,7 @@ class Stamped:
     key: str
     provenance: Provenance
     replace: bool = False
+    keep_finished: bool = False
     optional: bool = False
     keep_filters: timedelta | None = None
     keep_images: timedelta | None = None
@@ -173,7 +178,12 @@ class StampedChunks:
         return stamp
 
     def key_filter(
-        self, session: Session, columns: Sequence[Cells], plan: Plan, keep: timedelta
+        self,
+        session: Session,
+        columns: Sequence[Cells],
+        plan: Plan,
+        kinds: Sequence[CqlType],
+        keep: timedelta,
     ) -> Request:
         """Return the request that keeps the filter of the keys in the chunk that was begun last.
 
@@ -185,11 +195,17 @@ class StampedChunks:
             session: Where the ledger is.
             columns: What is written, in the order of `plan`.
             plan: The columns' names and types.
+            kinds: The types of the key columns, taken apart.
             keep: How long the filter is kept.
         """
-        hashes = hash_rows(columns[: plan.key])
-        if plan.partition < plan.key and any(one.kind == "static" for one in plan.columns):
-            hashes = np.concatenate((hashes, np.unique(hash_rows(columns[: plan.partition]))))
+        parts = slice(plan.partition), slice(plan.partition, plan.key)
+        of_partition, of_row = (
+            identities(columns[part], kinds[part], by_value=by_value)
+            for part, by_value in zip(parts, (False, True), strict=True)
+        )
+        hashes = hash_rows([*of_partition, *of_row])
+        if of_row and any(one.kind == "static" for one in plan.columns):
+            hashes = np.concatenate((hashes, np.unique(hash_rows(of_partition))))
         identity, start = self.load.identity, self.load.block_start(self._number)
         made = KeyFilter.of(hashes)
         return filter_request(
@@ -238,19 +254,6 @@ class StampedChunks:
         else:
             self.swept_rows = sum(one.rows_removed for one in did)
 
-    def take_back(self, session: Session, error: PrefectCassandraError) -> None:
-        """Take away what this attempt wrote of content that has no place any more; never fails."""
-        load = self.load
-        try:
-            undo_contents(
-                session, [load.content], reason=load.ended_by, run=load.identity.provenance.run
-            )
-        except PrefectCassandraError as trouble:
-            error.add_note(
-                f"What this attempt had written is still there: {trouble.message} "
-                "`prefect-cassandra ledger repair` takes it away."
-            )
-
     def give_up(self) -> None:
         """Say what is done, so that the next attempt need not send it; never fails."""
         with suppress(PrefectCassandraError):
@@ -287,7 +290,13 @@ def open_stamped(
             require_filters(session)
         if wanted.keep_images is not None or wanted.transactional:
             undoable_table(session, identity.table)
-        load = open_load(session, identity, chunk_rows=CHUNK_ROWS, total_rows=_rows_known(data))
+        load = open_load(
+            session,
+            identity,
+            chunk_rows=CHUNK_ROWS,
+            total_rows=_rows_known(data),
+            keep_finished=wanted.keep_finished,
+        )
     except NoStampsError:
         if wanted.optional:
             return None

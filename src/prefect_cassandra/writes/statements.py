@@ -20,7 +20,12 @@ from prefect_cassandra.driver.pump import Pump
 from prefect_cassandra.driver.statements import redacted
 from prefect_cassandra.driver.threads import in_thread
 from prefect_cassandra.driver.types import UNSET
-from prefect_cassandra.errors import NoStampsError, PrefectCassandraError
+from prefect_cassandra.errors import (
+    NoStampsError,
+    PrefectCassandraError,
+    SupersededError,
+    UndoneError,
+)
 from prefect_cassandra.ledger.chunks import digest_of
 from prefect_cassandra.ledger.keys import KeyFilter, filter_request, hash_key
 from prefect_cassandra.ledger.loads import LoadIdentity
@@ -117,6 +122,7 @@ def write(  # noqa: PLR0913 -- where, what, how, and how to stop it
         StatementError: The server refused the statement.
         OutcomeUnknownError: A request may or may not have been applied, even after repeats.
         LedgerError: No stamps can be had; nothing was sent.
+        UndoneError: The call was undone while it was under way; nothing that it wrote stays.
     """
     if not changes_data(cql) or not keeps_stamps(session):
         return None
@@ -233,6 +239,12 @@ class _Call:
                 load.done(number)
                 sent += stop - first
             load.finish(len(self._pieces), len(self.rows))
+        except (SupersededError, UndoneError) as error:
+            # What reads a whole table brings pyarrow in, which statements go without.
+            from prefect_cassandra.writes.taking_back import take_back  # noqa: PLC0415
+
+            take_back(self.session, load, error)
+            raise
         finally:
             with suppress(PrefectCassandraError):
                 load.close()
@@ -291,11 +303,7 @@ class _Call:
         text = redacted(one.change.text)
         named = zip(self.prepared.names, map(str, values), strict=True)
         parameters = json.dumps(dict(named), ensure_ascii=False)
-        width = len(self.table.partition_key)
-        by_partition = dict(zip(one.partitions, one.routing_keys, strict=True))
-        keys = one.rows or one.partitions
-        for key, names in zip(keys, one.names, strict=True):
-            partition = by_partition[key[:width]]
+        for partition, names in zip(one.routing_keys, one.names, strict=True):
             removal = Removal(stamp, _what(one), names, one.change.columns, text, parameters)
             yield partition, removal
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from prefect_cassandra.driver.frames import routing_key
 from prefect_cassandra.driver.identifiers import dotted, quote
 from prefect_cassandra.errors import DataError
+from prefect_cassandra.writes.identity import key_identity
 from prefect_cassandra.writes.literals import reader
 
 if TYPE_CHECKING:
@@ -36,20 +37,17 @@ class Touched:
 
     Attributes:
         change: The change.
-        partitions: Keys of the partitions.
-        rows: Whole primary keys; empty when it is about more, or less, than single rows.
+        partitions: Keys of the partitions, in the spelling that stands for all.
+        rows: Whole primary keys, likewise; empty when it is about more, or less, than single rows.
         names: Each of the keys as people read it, column -> value.
+        routing_keys: Of each of them its partition's key as the ring hashes it.
     """
 
     change: Change
     partitions: tuple[Key, ...]
     rows: tuple[Key, ...]
     names: tuple[dict[str, str], ...]
-
-    @property
-    def routing_keys(self) -> list[bytes]:
-        """Return the partitions' keys as the ring hashes them."""
-        return [routing_key(list(key)) for key in self.partitions]
+    routing_keys: tuple[bytes, ...]
 
 
 @dataclass(slots=True)
@@ -101,12 +99,15 @@ class KeyReader:
             size *= len(terms)
         if size > _MOST_KEYS:
             return None
-        keys = list(product(*chosen))
+        keys, width = list(product(*chosen)), len(partition)
+        encoded = [self._encoded(one) for one in keys]
+        one_spelling = [key_identity(one, self._by_row.types[: len(one)], width) for one in encoded]
         return Touched(
             change,
-            tuple(dict.fromkeys(self._encoded(one[: len(partition)]) for one in keys)),
-            tuple(self._encoded(one) for one in keys) if single else (),
+            tuple(dict.fromkeys(one[:width] for one in one_spelling)),
+            tuple(one_spelling) if single else (),
             tuple(dict(zip(names, map(str, one), strict=True)) for one in keys),
+            tuple(routing_key(list(one[:width])) for one in encoded),
         )
 
     def _value(self, place: int, term: Term, values: Sequence[Any]) -> Any:

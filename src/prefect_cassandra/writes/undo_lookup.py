@@ -10,6 +10,7 @@ import numpy as np
 from prefect_cassandra.errors import CannotUndoError, ConfigurationError
 from prefect_cassandra.ledger.load_store import CassandraLoads
 from prefect_cassandra.ledger.lookup import block_at, blocks_of_run
+from prefect_cassandra.ledger.opening import require_undo
 from prefect_cassandra.ledger.undoing import CassandraUndoings, Content, used_slots
 from prefect_cassandra.writes.before_images import has_image
 from prefect_cassandra.writes.undo_images import Place
@@ -70,7 +71,8 @@ def contents_of_runs(
             where = f" into {table}" if table else ""
             raise ConfigurationError(
                 f"The ledger knows nothing that run {run!r} wrote{where}.",
-                hint="Give the whole identifier of a flow run, as its page shows it.",
+                hint="Give the whole identifier of a flow run, as its page shows it. What a run "
+                "wrote of a load with key= that another run began is undone with that one.",
             )
         for block in blocks:
             asked = block.request
@@ -157,11 +159,13 @@ def undoable_table(session: Session, name: str) -> TableInfo:
         name: `keyspace.table`, as stored.
 
     Raises:
-        CannotUndoError: It has materialised views, counters, or a list that is not frozen.
+        CannotUndoError: It has materialised views, counters, or a list that is not frozen; or the
+            cluster is of a kind that cannot tell what to undo.
         StatementError: There is no such table.
     """
     keyspace, _, table = name.partition(".")
     info = session.table(keyspace, table)
+    require_undo(session, info)
     views = [
         row["view_name"]
         for row in session.execute(_VIEWS, [keyspace])

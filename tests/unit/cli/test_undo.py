@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running
 
-from prefect_cassandra.cli.undo_output import confirmed, show_undone
+from prefect_cassandra.cli.undo_output import confirmed, show_undone, warn_of_open
 from prefect_cassandra.errors import ConfigurationError
+from prefect_cassandra.ledger.overview import OpenBlock
 from prefect_cassandra.tasks.run_fates import RunFates, fate_of
 from prefect_cassandra.writes.undo_report import UndoReport
 
@@ -24,6 +26,17 @@ def test_counts_are_shown_and_what_is_lost_is_said(capsys: pytest.CaptureFixture
     shown = capsys.readouterr().out
     assert "overwrote" not in shown
     assert "Nothing was done" not in shown
+
+
+def test_older_loads_under_way_are_named_beside_the_data(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    when = datetime(2026, 1, 2, tzinfo=UTC)
+    blocks = [OpenBlock(number, f"load {number}", 1, "", "", when) for number in range(3)]
+    warn_of_open({"ks.t": blocks})
+    said = capsys.readouterr()
+    assert "the load 'load 0' of run unknown and 2 more loads began before" in said.err
+    assert said.out == ""
 
 
 def test_json_has_every_count(capsys: pytest.CaptureFixture[str]) -> None:

@@ -134,6 +134,47 @@ def test_what_newer_content_replaced_is_owed_until_it_is_swept() -> None:
     assert later.to_sweep() == []
 
 
+def test_finished_content_stays_where_it_may_be_another_loads() -> None:
+    records, cells = Records(), Cells()
+    run(send(attempt(records, keep_finished=True), cells, CONTENT))
+    for content, until in ((["X", "Y", "Z"], "begun"), (["Q"], "")):
+        changed = attempt(records, keep_finished=True)
+        with pytest.raises(ContentChangedError):
+            run(send(changed, cells, content))
+        load = changed.replaced()
+        # The second content is left unfinished.
+        for step in send(load, cells, content):
+            if step == until:
+                break
+    assert load.content.generation == 3
+    assert records.states() == ["DONE", "REPLACED", "DONE"]
+    assert records.owed == load.to_sweep() == [Content(TABLE, "key", 2)]
+
+
+@pytest.mark.parametrize(("undone", "stays"), [(False, True), (True, False)])
+def test_a_sleeper_leaves_what_another_attempt_has_finished(
+    monkeypatch: pytest.MonkeyPatch,
+    undone: bool,  # noqa: FBT001 -- a case
+    stays: bool,  # noqa: FBT001 -- a case
+) -> None:
+    monkeypatch.setattr(loads, "_LOOKS_EVERY", -1.0)
+    records, cells = Records(), Cells()
+    sleeper = attempt(records, keep_finished=True)
+    steps = send(sleeper, cells, CONTENT)
+    assert [next(steps), next(steps)] == ["open", "begun"]
+    assert not sleeper.stays
+    run(send(attempt(records, keep_finished=True), cells, CONTENT))
+    changed = attempt(records, keep_finished=True)
+    with pytest.raises(ContentChangedError):
+        run(send(changed, cells, ["X"]))
+    run(send(changed.replaced(), cells, ["X"]))
+    if undone:
+        records.undoings[1] = Undoing(1, "UNDO", "DONE")
+    with pytest.raises(SupersededError):
+        run(steps)
+    assert sleeper.stays is stays
+
+
 def test_a_superseded_attempt_knows_what_was_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loads, "_LOOKS_EVERY", -1.0)
     records, cells = Records(), Cells()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from prefect_cassandra.driver.cqltype import CqlType, from_driver
 from prefect_cassandra.driver.encoded import VariedCells
 from prefect_cassandra.writes.batching import arrange
-from prefect_cassandra.writes.identity import identities
+from prefect_cassandra.writes.identity import identities, key_identity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,25 @@ def driver_type(kind: CqlType) -> Any:
 def encoded(kind: CqlType, values: Sequence[Any]) -> VariedCells:
     serialize = driver_type(kind).serialize
     return VariedCells(pa.array([serialize(value, 5) for value in values], pa.large_binary()))
+
+
+@pytest.mark.parametrize("partition", [0, 1])
+def test_a_single_key_has_the_bytes_that_a_column_of_keys_has(partition: int) -> None:
+    names = CqlType("set", (TEXT,))
+    kinds = (names, DECIMAL)
+    spellings = [
+        (driver_type(names).serialize(["a", "b"], 5), driver_type(DECIMAL).serialize(value, 5))
+        for value in (Decimal("1.0"), Decimal("1.00"), Decimal(2))
+    ]
+    columns = [
+        VariedCells(pa.array(column, pa.large_binary())) for column in zip(*spellings, strict=True)
+    ]
+    of_partition = identities(columns[:partition], kinds[:partition], by_value=False)
+    of_row = identities(columns[partition:], kinds[partition:], by_value=True)
+    whole = [one.array.to_pylist() for one in (*of_partition, *of_row)]  # type: ignore[attr-defined]
+    found = [key_identity(one, kinds, partition) for one in spellings]
+    assert found == list(zip(*whole, strict=True))
+    assert found[0] == found[1] != found[2]
 
 
 def are_one(kind: CqlType, first: Any, second: Any, *, by_value: bool) -> bool:

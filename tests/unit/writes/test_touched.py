@@ -34,7 +34,7 @@ def about(row: int | None) -> list[Touched] | None:
     if row is None:
         return None
     partition = (bytes([row // 10]),)
-    return [Touched(CHANGE, (partition,), ((*partition, bytes([row])),), ({},))]
+    return [Touched(CHANGE, (partition,), ((*partition, bytes([row])),), ({},), (b"",))]
 
 
 @pytest.mark.parametrize(
