@@ -19,7 +19,7 @@ from prefect.settings import (
     PREFECT_RESULTS_PERSIST_BY_DEFAULT,
     temporary_settings,
 )
-from prefect.transactions import IsolationLevel, atransaction, transaction
+from prefect.transactions import BaseTransaction, IsolationLevel, atransaction, transaction
 
 from prefect_cassandra import CassandraCluster
 from prefect_cassandra.blocks import CassandraLockManager, CassandraResultStorage
@@ -66,6 +66,14 @@ def folder(tmp_path: Path) -> LocalFileSystem:
     block = LocalFileSystem(basepath=str(tmp_path))
     block.save(f"folder-{uuid.uuid4().hex}")
     return block
+
+
+@pytest.fixture(autouse=True)
+def no_transaction() -> Iterator[None]:
+    """What is open at the end of a test is left: Prefect does not leave one whose commit raised."""
+    token = BaseTransaction.__var__.set(None)
+    yield
+    BaseTransaction.__var__.reset(token)
 
 
 @pytest.fixture

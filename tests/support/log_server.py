@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.local.parts import Child
 
 PATIENCE = 120.0
+BUSY = b'"exception_message":"Service Unavailable"'
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,23 @@ class Api:
         return str(answer.json()["id"])
 
 
+class Insistent(httpx.HTTPTransport):
+    """Asks again while Prefect's SQLite is busy, as Prefect's own client does."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        def answered() -> httpx.Response | None:
+            answer = super(Insistent, self).handle_request(request)
+            answer.read()
+            return None if answer.status_code == 503 and BUSY in answer.content else answer
+
+        return eventually(answered, "SQLite to be free", within=PATIENCE)
+
+
 @contextmanager
 def api_at(url: str, part: Child | None = None) -> Iterator[Api]:
     """The API at an address."""
-    with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
+    transport = Insistent()
+    with httpx.Client(base_url=url, timeout=30, trust_env=False, transport=transport) as client:
         yield Api(client, url, part)
 
 
