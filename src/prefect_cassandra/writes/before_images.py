@@ -21,7 +21,7 @@ import pyarrow as pa
 from prefect_cassandra.driver.encoded import VariedCells, equal_codes
 from prefect_cassandra.driver.pump import Pump
 from prefect_cassandra.ledger.store import QUORUM, DatabaseTime, ledger_access
-from prefect_cassandra.writes.row_reader import Cell, FoundRows, read_rows
+from prefect_cassandra.writes.row_reader import Cell, FoundRows, identified, key_kinds, read_rows
 from prefect_cassandra.writes.undo_rows import times_of
 
 if TYPE_CHECKING:
@@ -51,10 +51,13 @@ class Keyed:
     Attributes:
         keys: Encoded columns of their keys.
         found: What they held.
+        same: The keys in the one spelling that stands for all that Cassandra takes for one key;
+            nothing where that was not asked for.
     """
 
     keys: list[VariedCells]
     found: FoundRows
+    same: Sequence[Cells] = ()
 
     def __len__(self) -> int:
         return len(self.found.there)
@@ -149,7 +152,10 @@ class ImageTaker:
         return Image(rows, statics, self._now())
 
     def _look(self, keys: Sequence[Cells], names: Sequence[str]) -> Keyed:
-        _, firsts = np.unique(equal_codes(keys), return_index=True)
+        whole = len(keys) == len(self.table.primary_key)
+        kinds = key_kinds(self.session, self.table, whole=whole)
+        same = identified(self.table, keys, kinds)
+        _, firsts = np.unique(equal_codes(same), return_index=True)
         different = [VariedCells(column.take(firsts).binary()) for column in keys]
         return Keyed(different, read_rows(self.session, self.table, different, names))
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import OrderedDict, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from prefect_cassandra.writes.before_images import read_image, seconds_left
-from prefect_cassandra.writes.row_reader import read_rows
-from prefect_cassandra.writes.undo_rows import NEVER, times_of, written_stamps
+from prefect_cassandra.writes.row_reader import identified, key_kinds, read_rows
+from prefect_cassandra.writes.undo_rows import NEVER, among, times_of, written_stamps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -164,11 +164,17 @@ class ImagedChunks:
     _images: OrderedDict[int, Image | None] = field(default_factory=OrderedDict)
     _rows: dict[tuple[int, bool], dict[tuple[bytes, ...], int]] = field(default_factory=dict)
     _gone: set[tuple[bytes, ...]] = field(default_factory=set)
+    _stamps: Stamps = field(default_factory=lambda: np.empty(0, np.int64))
+    _known: int = 0
 
     @property
     def stamps(self) -> Stamps:
         """Every stamp that is undone, in order."""
-        return np.array(sorted(self.blind.union(self.places)), np.int64)
+        known = len(self.places) + len(self.blind)
+        if known != self._known:
+            self._known = known
+            self._stamps = np.array(sorted(self.blind.union(self.places)), np.int64)
+        return self._stamps
 
     def rows(self, stamp: int) -> ImagedRows | None:
         """Return what is done to the rows of a chunk; None when it wrote static cells alone."""
@@ -228,6 +234,10 @@ class ImagedChunks:
         if stamp not in self._images:
             name = f"{self.table.keyspace}.{self.table.name}"
             image = read_image(self.session, name, place.start, place.number)
+            if image is not None:
+                image = replace(
+                    image, rows=self._named(image.rows), statics=self._named(image.statics)
+                )
             self._images[stamp] = image
             if image is not None:
                 self._learn(image)
@@ -237,14 +247,24 @@ class ImagedChunks:
                 self._rows.pop((gone, False), None)
         return self._images[stamp]
 
+    def _named(self, keyed: Keyed | None) -> Keyed | None:
+        """Give rows keys that are equal where Cassandra takes them for one."""
+        if keyed is None:
+            return None
+        kinds = key_kinds(self.session, self.table, whole=self._whole(keyed))
+        return replace(keyed, same=identified(self.table, keyed.keys, kinds))
+
     def _learn(self, image: Image) -> None:
         """Find out whether what an image holds was undone since."""
         seen = [one for one in (image.rows, image.statics) if one is not None]
         cells = [cell.written for one in seen for cell in one.found.cells.values()]
         if cells:
-            places, blind = self.undone(np.setdiff1d(written_stamps(cells), self.stamps))
-            self.places |= places
-            self.blind.update(blind)
+            written = written_stamps(cells)
+            others = written[~among(written, self.stamps)]
+            if len(others):
+                places, blind = self.undone(others)
+                self.places |= places
+                self.blind.update(blind)
 
     def _before(self, keyed: Keyed, stamp: int, rows: Mask, ours_alone: Mask) -> Mask:
         """Return which rows were there before anything of what is undone.
@@ -381,13 +401,13 @@ class ImagedChunks:
     def _row_of(self, stamp: int, keyed: Keyed, key: tuple[bytes, ...]) -> int | None:
         index = (stamp, len(key) == len(self.table.primary_key))
         if index not in self._rows:
-            keys = zip(*(column.array.to_pylist() for column in keyed.keys), strict=True)
+            keys = zip(*(column.binary().to_pylist() for column in keyed.same), strict=True)
             self._rows[index] = {one: row for row, one in enumerate(keys)}
         return self._rows[index].get(key)
 
 
 def _key(keyed: Keyed, row: int) -> tuple[bytes, ...]:
-    return tuple(column.value(row) or b"" for column in keyed.keys)
+    return tuple(column.value(row) or b"" for column in keyed.same)
 
 
 def plans(chunks: ImagedChunks) -> Iterator[tuple[int, ImagedRows, bool]]:

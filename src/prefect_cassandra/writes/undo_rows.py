@@ -76,6 +76,15 @@ def only(columns: Sequence[ColumnTimes], last: Stamps, cells: Stamps) -> list[Co
     ]
 
 
+def among(stamps: Stamps, slots: Stamps) -> Mask:
+    """Return which of some stamps are among others; those are in order, and may be many."""
+    if not len(slots):
+        return np.zeros(len(stamps), bool)
+    places = np.minimum(np.searchsorted(slots, stamps), len(slots) - 1)
+    found: Mask = slots[places] == stamps
+    return found
+
+
 def times_of(written: pa.Array, slots: Stamps) -> ColumnTimes:
     """Sort a column's write times into those to be undone and those of others.
 
@@ -95,7 +104,7 @@ def times_of(written: pa.Array, slots: Stamps) -> ColumnTimes:
         row_of, cells = np.arange(rows), written
     there = cells.is_valid().to_numpy(zero_copy_only=False)
     stamps = cells.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    mine = there & np.isin(stamps, slots)
+    mine = there & among(stamps, slots)
     ours, lowest = np.zeros(rows, np.int64), np.full(rows, NEVER)
     np.maximum.at(ours, row_of[mine], stamps[mine])
     theirs = there & ~mine
