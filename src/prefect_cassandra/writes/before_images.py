@@ -62,15 +62,6 @@ class Keyed:
     def __len__(self) -> int:
         return len(self.found.there)
 
-    def taken(self, row: int) -> Keyed:
-        """Return one of them."""
-        cells = {
-            name: Cell(cell.value.slice(row, 1), cell.written.slice(row, 1), cell.ttl.slice(row, 1))
-            for name, cell in self.found.cells.items()
-        }
-        keys = [VariedCells(column.array.slice(row, 1)) for column in self.keys]
-        return Keyed(keys, FoundRows(self.found.there.slice(row, 1), cells))
-
 
 @dataclass(frozen=True, slots=True)
 class Image:

@@ -281,23 +281,27 @@ class ImagedChunks:
         waiting: dict[int, list[int]] = {stamp: np.flatnonzero(rows).tolist()}
         while waiting:
             at = max(waiting)
-            for row, place, image in self._placed(at, waiting.pop(at), keyed):
-                if image is None:
-                    # Its own image is gone; or it never had one, and is taken for the row's first.
-                    there[row] = at not in self.blind
-                elif place is None:
+            here = waiting.pop(at)
+            image = self._image_like(at, keyed)
+            if image is None:
+                # Its own image is gone; or it never had one, and is taken for the row's first.
+                there[here] = at not in self.blind
+                continue
+            was_there, earliest, others = self._seen(image)
+            for row, place in zip(here, self._places(at, image, here, keyed), strict=True):
+                if place is None:
                     self._look_further(row, at, waiting, there)
-                elif image.found.there[place].as_py():
-                    earlier, others = self._seen(image, place)
-                    if others or earlier >= at:
-                        there[row] = True
-                    elif earlier:
-                        waiting.setdefault(earlier, []).append(row)
-                    elif ours_alone[row]:
-                        # Only its marker was there, which may be that of an older chunk.
-                        self._look_further(row, at, waiting, there)
-                    else:
-                        there[row] = True
+                elif not was_there[place]:
+                    continue
+                elif others[place] or earliest[place] >= at:
+                    there[row] = True
+                elif earliest[place]:
+                    waiting.setdefault(int(earliest[place]), []).append(row)
+                elif ours_alone[row]:
+                    # Only its marker was there, which may be that of an older chunk.
+                    self._look_further(row, at, waiting, there)
+                else:
+                    there[row] = True
         return there
 
     def _look_further(self, row: int, at: int, waiting: dict[int, list[int]], there: Mask) -> None:
@@ -308,23 +312,30 @@ class ImagedChunks:
         else:
             there[row] = True
 
-    def _placed(
-        self, stamp: int, rows: Sequence[int], keyed: Keyed
-    ) -> Iterator[tuple[int, int | None, Keyed | None]]:
-        """Yield each row with its place in the image of another chunk, and that."""
+    def _image_like(self, stamp: int, keyed: Keyed) -> Keyed | None:
+        """Return the image of another chunk: of its rows, or of partitions, as `keyed` is."""
         image = self._image(stamp)
-        found = None if image is None else image.rows if self._whole(keyed) else image.statics
-        for row in rows:
-            place = None if found is None else self._row_of(stamp, found, _key(keyed, row))
-            yield row, place, found
+        if image is None:
+            return None
+        return image.rows if self._whole(keyed) else image.statics
 
-    def _seen(self, image: Keyed, place: int) -> tuple[int, bool]:
-        """Return the earliest stamp undone that a row had by then, 0 without; and if others'."""
-        one = image.taken(place).found.cells.values()
-        times = [times_of(cell.written, self.stamps) for cell in one]
-        stamps = [int(found.ours[0]) for found in times if found.ours[0] > 0]
-        others = any(found.lowest_other[0] < NEVER for found in times)
-        return min(stamps, default=0), others
+    def _places(
+        self, stamp: int, image: Keyed, rows: Sequence[int], keyed: Keyed
+    ) -> Sequence[int | None]:
+        """Return where the image of another chunk has rows; None where it has not."""
+        if image is keyed:
+            return rows
+        return [self._row_of(stamp, image, _key(keyed, row)) for row in rows]
+
+    def _seen(self, image: Keyed) -> tuple[Mask, Stamps, Mask]:
+        """Return of rows as they were: whether there, their earliest stamp undone, and others'."""
+        earliest, others = np.full(len(image), NEVER), np.zeros(len(image), bool)
+        for cell in image.found.cells.values():
+            found = times_of(cell.written, self.stamps)
+            earliest = np.where(found.ours > 0, np.minimum(earliest, found.ours), earliest)
+            others |= found.lowest_other < NEVER
+        there = image.found.there.to_numpy(zero_copy_only=False)
+        return there, np.where(earliest < NEVER, earliest, 0), others
 
     def _restored(
         self, keyed: Keyed, stamp: int, undone: Mapping[str, Stamps]
@@ -376,19 +387,29 @@ class ImagedChunks:
         while waiting:
             stamp = max(waiting)
             here = waiting.pop(stamp)
-            placed = self._placed(stamp, [row for row, _ in here], keyed)
-            for (row, name), (_, place, image) in zip(here, placed, strict=True):
-                cell = None if image is None else image.found.cells.get(name)
-                if place is None or cell is None:
+            image = self._image_like(stamp, keyed)
+            if image is None:
+                for row, name in here:
+                    found[name][row] = Held(None, 0)
+                continue
+            times = {
+                name: (
+                    times_of(cell.written, self.stamps).ours,
+                    seconds_left(cell.ttl, self._taken_at(stamp), self.now),
+                )
+                for name, cell in image.found.cells.items()
+            }
+            places = self._places(stamp, image, [row for row, _ in here], keyed)
+            for (row, name), place in zip(here, places, strict=True):
+                if place is None or name not in times:
                     found[name][row] = Held(None, 0)
                     continue
-                earlier = int(times_of(cell.written.slice(place, 1), self.stamps).ours[0])
-                if 0 < earlier < stamp:
-                    waiting.setdefault(earlier, []).append((row, name))
-                    continue
-                ttl = cell.ttl.slice(place, 1)
-                left = int(seconds_left(ttl, self._taken_at(stamp), self.now)[0])
-                found[name][row] = Held(cell.value[place].as_py(), left)
+                ours, left = times[name]
+                if 0 < ours[place] < stamp:
+                    waiting.setdefault(int(ours[place]), []).append((row, name))
+                else:
+                    value = image.found.cells[name].value[place].as_py()
+                    found[name][row] = Held(value, int(left[place]))
         return found
 
     def _whole(self, keyed: Keyed) -> bool:
