@@ -7,15 +7,18 @@ import json
 import uuid
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from prefect_cassandra.cli.app import run as command
 from prefect_cassandra.driver.sharing import shared_session
 from prefect_cassandra.errors import CannotUndoError, UndoneError
+from prefect_cassandra.ledger.lookup import block_at
 from prefect_cassandra.ledger.undoing import CassandraUndoings, Content
 from prefect_cassandra.reads.frames import collect
 from prefect_cassandra.reads.query import Selection
@@ -24,7 +27,9 @@ from prefect_cassandra.schema import apply
 from prefect_cassandra.writes.loader import LoadOptions, load
 from prefect_cassandra.writes.sources import CHUNK_ROWS
 from prefect_cassandra.writes.stamped import Stamped
+from prefect_cassandra.writes.statements import StampedStatement, write
 from prefect_cassandra.writes.undo import undo_contents
+from prefect_cassandra.writes.undo_lookup import UndoneBefore, used_by
 from support.schema import Ground
 from support.stamps import WHO
 
@@ -33,13 +38,16 @@ if TYPE_CHECKING:
     from prefect_cassandra.writes.report import LoadReport
     from prefect_cassandra.writes.undo_report import UndoReport
 
-_TABLES = 20
+_TABLES = 24
 DAY = timedelta(days=1)
+NOTE = {"p": 1, "k": 1, "note": "kept"}
 _SHAPES = {
     "t": "(p int, k int, v text, w int, tags set<text>, PRIMARY KEY (p, k))",
     "s": "(p int, k int, note text static, v text, PRIMARY KEY (p, k))",
     "keys": "(p int, k int, PRIMARY KEY (p, k))",
     "seen": "(p int PRIMARY KEY, v text)",
+    "notes": "(p int, k int, note text static, PRIMARY KEY (p, k))",
+    "prices": "(p int, d decimal, v text, PRIMARY KEY (p, d))",
 }
 
 
@@ -334,6 +342,83 @@ def test_rows_of_keys_alone_are_known_by_their_images(ground: Ground, target: Ta
     found = target.session.execute(f"SELECT k FROM {target.table}").rows
     assert sorted(row["k"] for row in found if row["k"] >= 1000) == list(range(1000, 1005))
     assert did.rows_removed == 5
+
+
+def test_chunks_with_images_and_without_are_undone_together(target: Target) -> None:
+    target.load(rows(range(4), v="old", w=1), "first")
+    # New rows without images, written again with: nobody else had them.
+    target.load(rows(range(10, 14), v="blind", w=2), "blind older")
+    target.load(rows(range(10, 14), v="imaged"), "imaged newer", keep_images=DAY)
+    # And the other way round; one of the columns stays the older one's.
+    target.load(rows(range(2, 8), v="imaged", w=3), "imaged older", keep_images=DAY)
+    target.load(rows(range(2, 8), v="blind"), "blind newer")
+    names = ("blind older", "imaged newer", "imaged older", "blind newer")
+    done = target.undo(*names)
+    # v of 2 and 3 was overwritten last without an image, so it is lost, and w comes back.
+    kept = {(0, key): {"v": "old", "w": 1} for key in range(2)}
+    assert values(target.state()) == kept | {(0, key): {"w": 1} for key in range(2, 4)}
+    assert sum(one.rows_removed for one in done) == 8
+
+
+def test_an_insert_and_an_update_of_one_run_leave_no_row_of_keys_alone(target: Target) -> None:
+    target.load(rows(range(3), v="a"), "load")
+    wanted = StampedStatement(lambda _: "update", replace(WHO, run="load"), DAY)
+    change = f"UPDATE {target.table} SET v = 'b' WHERE p = 0 AND k = ?"
+    assert write(target.session, change, [[0], [1], [7]], wanted)
+    done = target.undo("load", "update")
+    assert target.state() == {}
+    assert sum(one.rows_removed for one in done) == 4
+
+
+def test_a_table_without_regular_columns_is_refused_without_images(
+    ground: Ground, target: Target
+) -> None:
+    target.table = f"{ground.keyspace}.notes"
+    kinds = {"p": pa.int32(), "k": pa.int32(), "note": pa.string()}
+    some = pa.table({name: pa.array([value], kinds[name]) for name, value in NOTE.items()})
+    target.load(some, "blind")
+    with pytest.raises(CannotUndoError, match="key columns only, and perhaps static ones"):
+        target.undo("blind")
+    target.load(some, "imaged", keep_images=DAY)
+    (did,) = target.undo("imaged")
+    found = target.session.execute(f"SELECT p, k, note FROM {target.table}").rows
+    assert [dict(row) for row in found] == [NOTE]
+    assert (did.rows_removed, did.cells_restored) == (0, 1)
+
+
+def test_one_and_one_point_nought_are_one_key(ground: Ground, target: Target) -> None:
+    target.table = f"{ground.keyspace}.prices"
+
+    def price(text: str, value: str) -> pa.Table:
+        scale = len(text.partition(".")[2])
+        d = pa.array([Decimal(text)], pa.decimal128(10, scale))
+        return pa.table({"p": pa.array([1], pa.int32()), "d": d, "v": pa.array([value])})
+
+    target.load(price("1.0", "old"), "first")
+    target.load(price("1.00", "second"), "second", keep_images=DAY)
+    target.load(price("1.000", "third"), "third", keep_images=DAY)
+    target.undo("second", "third")
+    (row,) = target.session.execute(f"SELECT d, v FROM {target.table}").rows
+    assert (row["d"], row["v"]) == (1, "old")
+
+
+def test_hours_that_are_too_many_to_look_at_are_an_error(target: Target) -> None:
+    target.load(rows(range(1), v="wrong"), "load")
+    target.undo("load")
+    block = block_at(target.session, target.table, used(target, "load"))
+    assert block is not None
+    # Any number of wall-clock times of few hours is no hindrance.
+    others = np.arange(block.start - 5_000, block.start + 5_000, dtype=np.int64)
+    undone = UndoneBefore(target.session, target.table)
+    assert undone(others) == ({}, [block.start])
+    days = np.arange(0, block.start, 20 * 3600 * 1_000_000, dtype=np.int64)
+    with pytest.raises(CannotUndoError, match="in more than 50 different hours"):
+        UndoneBefore(target.session, target.table, hours=50)(days)
+
+
+def used(target: Target, key: str) -> int:
+    (stamp,) = used_by(target.session, Content(target.table, key, 1)).slots
+    return stamp
 
 
 def test_the_commands_undo_and_repair(

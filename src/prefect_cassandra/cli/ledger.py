@@ -49,7 +49,7 @@ def repair(
     ] = (),
     nodes: Nodes | None = None,
     output: Output = "table",
-) -> None:
+) -> int:
     """Finish what a crash left half done: undoings, sweeps, transactions of runs that have died.
 
     What became of a run is asked of the Prefect server that PREFECT_API_URL names. The login needs
@@ -57,7 +57,7 @@ def repair(
     """
     from contextlib import closing
 
-    from prefect_cassandra.cli.undo_output import show_undone, show_verdicts
+    from prefect_cassandra.cli.undo_output import show_failures, show_undone, show_verdicts
     from prefect_cassandra.driver.identifiers import qualified
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.tasks.run_fates import RunFates
@@ -68,6 +68,10 @@ def repair(
     with closing(Session((nodes or Nodes()).ledger_config())) as session:
         decided = verdicts(session, RunFates(dead), name)
         show_verdicts(decided, output)
-        done = [] if dry_run else carry_out(session, decided)
-        if done and output == "table":
-            show_undone(done, output)
+        if dry_run:
+            return 0
+        done = carry_out(session, decided)
+    if done.reports and output == "table":
+        show_undone(done.reports, output)
+    show_failures(done.failures)
+    return 1 if done.failures else 0

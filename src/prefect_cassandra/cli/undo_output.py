@@ -18,6 +18,7 @@ from prefect_cassandra.ledger.repair import Mending
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from prefect_cassandra.errors import PrefectCassandraError
     from prefect_cassandra.ledger.overview import OpenBlock
     from prefect_cassandra.ledger.repair import Verdict
     from prefect_cassandra.writes.undo_report import UndoReport
@@ -97,6 +98,12 @@ def show_verdicts(verdicts: Sequence[Verdict], output: str) -> None:
             one.why,
         )
     console.print(shown)
+
+
+def show_failures(failures: Mapping[str, PrefectCassandraError]) -> None:
+    """Say, on standard error, in which tables nothing was done, and why."""
+    for table, error in failures.items():
+        sys.stderr.write(f"Nothing was done in {table}: {error}\n")
 
 
 def _warnings(reports: Sequence[UndoReport]) -> list[str]:

@@ -89,8 +89,14 @@ class CassandraLoads:
         return CassandraUndoings(self.session).of_load(table, key)
 
     def owe_sweep(self, content: Content, run: str) -> None:
-        """Record that what a content wrote has to be taken away, because newer content counts."""
-        CassandraUndoings(self.session).owe(content, "REPLACED", run)
+        """Record that what a content wrote has to be taken away, because newer content counts.
+
+        Where a transaction or somebody else is to undo it, that stays on record: it goes further.
+        """
+        undoings = CassandraUndoings(self.session)
+        noted = {one.content: one.reason for one in undoings.owed(content.table)}
+        if noted.get(content, "REPLACED") == "REPLACED":
+            undoings.owe(content, "REPLACED", run)
 
     def _ends(self, table: str, key: str, blocks: Iterable[LoadBlock]) -> Iterator[Request]:
         now = datetime.now(UTC).replace(microsecond=0)

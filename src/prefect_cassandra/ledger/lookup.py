@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from prefect_cassandra.ledger.blocks import LEAD, Block, BlockRequest, Provenance, hour_of, moment
 from prefect_cassandra.ledger.chunks import ChunkRecord
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _WHAT = """SELECT start, length, stride, previous, load_key, generation, first_chunk, chunk_rows,
  kind, run, task, attempt, deployment, version, image, git_commit, person, source, created_at, id,
  state, ended_at, chunks, rows FROM prefect_ledger.stamp_blocks WHERE table_name = ? AND hour = ?"""
+_PLACES = """SELECT start, length, id, load_key, generation FROM prefect_ledger.stamp_blocks
+ WHERE table_name = ? AND hour = ?"""
 _THESE = f"{_WHAT} AND start IN ?"
 _BEFORE = f"{_WHAT} AND start <= ? LIMIT 1"
 _OF_RUN = "SELECT table_name, start FROM prefect_ledger.run_blocks WHERE run = ?"
@@ -56,6 +58,22 @@ class BlockRecord:
     ended_at: datetime | None
     chunks: int | None
     rows: int | None
+
+
+class BlockSpan(NamedTuple):
+    """The stamps of a block, and whose they are.
+
+    Attributes:
+        start: The first one.
+        end: The one after the last.
+        load_key: Which load.
+        generation: Which of its contents.
+    """
+
+    start: int
+    end: int
+    load_key: str
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +189,24 @@ def record_at(session: Session, table: str, stamp: int) -> BlockRecord | None:
             if row["id"] is not None and stamp < row["start"] + row["length"]:
                 return _record(table, row)
     return None
+
+
+def spans_of_hour(session: Session, table: str, hour: datetime) -> list[BlockSpan]:
+    """Return which stamps the blocks filed under an hour have, in the order of their stamps.
+
+    Args:
+        session: Logged in as a role that may read the ledger.
+        table: `keyspace.table`.
+        hour: UTC, as `hour_of` gives it.
+
+    Raises what `Session.execute` does, and NoStampsError when there is no ledger.
+    """
+    rows = [row for row in _read(session, _PLACES, [table, hour]) if row["id"] is not None]
+    found = [
+        BlockSpan(row["start"], row["start"] + row["length"], row["load_key"], row["generation"])
+        for row in rows
+    ]
+    return sorted(found)
 
 
 def chunks_of(

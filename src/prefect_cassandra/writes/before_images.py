@@ -21,7 +21,7 @@ import pyarrow as pa
 from prefect_cassandra.driver.encoded import VariedCells, equal_codes
 from prefect_cassandra.driver.pump import Pump
 from prefect_cassandra.ledger.store import QUORUM, DatabaseTime, ledger_access
-from prefect_cassandra.writes.row_reader import Cell, FoundRows, read_rows
+from prefect_cassandra.writes.row_reader import Cell, FoundRows, identified, key_kinds, read_rows
 from prefect_cassandra.writes.undo_rows import times_of
 
 if TYPE_CHECKING:
@@ -51,22 +51,16 @@ class Keyed:
     Attributes:
         keys: Encoded columns of their keys.
         found: What they held.
+        same: The keys in the one spelling that stands for all that Cassandra takes for one key;
+            nothing where that was not asked for.
     """
 
     keys: list[VariedCells]
     found: FoundRows
+    same: Sequence[Cells] = ()
 
     def __len__(self) -> int:
         return len(self.found.there)
-
-    def taken(self, row: int) -> Keyed:
-        """Return one of them."""
-        cells = {
-            name: Cell(cell.value.slice(row, 1), cell.written.slice(row, 1), cell.ttl.slice(row, 1))
-            for name, cell in self.found.cells.items()
-        }
-        keys = [VariedCells(column.array.slice(row, 1)) for column in self.keys]
-        return Keyed(keys, FoundRows(self.found.there.slice(row, 1), cells))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +87,12 @@ class ImageTaker:
         table: The table.
         owner: The attempt.
         keep_for: How long images are kept.
-        missing: Chunks of which no image could be kept, because they had been begun without.
     """
 
     session: Session
     table: TableInfo
     owner: uuid.UUID
     keep_for: timedelta
-    missing: int = 0
     _now: DatabaseTime | None = field(default=None)
 
     def keep(
@@ -124,10 +116,8 @@ class ImageTaker:
         seen = [one for one in (image.rows, image.statics) if one is not None]
         written = [cell.written for one in seen for cell in one.found.cells.values()]
         if any(times_of(times, own).ours.any() for times in written):
-            # Another attempt has sent some of it already: only its own image, if there is one,
-            # was taken in time.
-            if not self._kept(start, number):
-                self.missing += 1
+            # Another attempt has sent some of it already: only its own image, if it kept one, was
+            # taken in time.
             return
         with ledger_access():
             Pump(self.session).run(self._writes(start, number, image))
@@ -153,7 +143,10 @@ class ImageTaker:
         return Image(rows, statics, self._now())
 
     def _look(self, keys: Sequence[Cells], names: Sequence[str]) -> Keyed:
-        _, firsts = np.unique(equal_codes(keys), return_index=True)
+        whole = len(keys) == len(self.table.primary_key)
+        kinds = key_kinds(self.session, self.table, whole=whole)
+        same = identified(self.table, keys, kinds)
+        _, firsts = np.unique(equal_codes(same), return_index=True)
         different = [VariedCells(column.take(firsts).binary()) for column in keys]
         return Keyed(different, read_rows(self.session, self.table, different, names))
 

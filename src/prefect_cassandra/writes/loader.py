@@ -211,7 +211,9 @@ def _sent(run: _Load, pump: Pump, data: object) -> PumpReport:
             stamped.acknowledge(answer)
         if not pump.report.cancelled:
             stamped.finish()
-            stamped.sweep(run.session)
+            # Inside of a transaction what was replaced may have to stay: its commit sweeps.
+            if run.options.stamped is None or not run.options.stamped.transactional:
+                stamped.sweep(run.session)
     finally:
         stamped.give_up()
         # The stamps are of the nodes' time. What the flow writes next must not lose against them

@@ -9,16 +9,18 @@ import numpy as np
 import pyarrow as pa
 
 from prefect_cassandra.driver.arrow_types import arrow_type
-from prefect_cassandra.driver.encoded import equal_codes
+from prefect_cassandra.driver.encoded import VariedCells, equal_codes
 from prefect_cassandra.driver.identifiers import dotted, quote
 from prefect_cassandra.driver.numpy_rows import wire_columns
 from prefect_cassandra.driver.pages import encoded_query, result_columns
 from prefect_cassandra.driver.pump import Pump
 from prefect_cassandra.reads.arrow import decode, width
+from prefect_cassandra.writes.identity import identities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from prefect_cassandra.driver.cqltype import CqlType
     from prefect_cassandra.driver.encoded import Cells
     from prefect_cassandra.driver.prepared import Prepared
     from prefect_cassandra.driver.request import Request
@@ -85,7 +87,10 @@ def read_rows(
     if not pages:
         pages = [wire_columns(b"", 0, widths)]
     wires = [pa.concat_arrays(column) for column in zip(*pages, strict=True)]
-    places = _places(wires[:count], keys)
+    found = [VariedCells(array.cast(pa.large_binary())) for array in wires[:count]]
+    places = _places(
+        identified(table, found, kinds[:count]), identified(table, keys, kinds[:count])
+    )
     there = pa.array(places >= 0)
     taken = pa.array(places, mask=places < 0)
     cells: dict[str, Cell] = {}
@@ -162,11 +167,35 @@ def _sized(value: bytes) -> bytes:
     return len(value).to_bytes(4) + value
 
 
+def key_kinds(session: Session, table: TableInfo, *, whole: bool) -> tuple[CqlType, ...]:
+    """Return the types of a table's primary key, or of its partition key alone.
+
+    Raises what `Session.prepare` does.
+    """
+    prepared = session.prepare(_query(table, [], whole=whole))
+    return result_columns(prepared)[1]
+
+
+def identified(table: TableInfo, keys: Sequence[Cells], kinds: Sequence[CqlType]) -> list[Cells]:
+    """Return key columns whose bytes are equal exactly where Cassandra takes them for one key.
+
+    Args:
+        table: The table.
+        keys: Encoded columns of its primary key, or of its partition key.
+        kinds: Their types.
+    """
+    width = len(table.partition_key)
+    return [
+        *identities(keys[:width], kinds[:width], by_value=False),
+        *identities(keys[width:], kinds[width:], by_value=True),
+    ]
+
+
 def _places(
-    found: Sequence[pa.Array], keys: Sequence[Cells]
+    found: Sequence[Cells], keys: Sequence[Cells]
 ) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """Return for each key where it was found, -1 where it was not."""
-    rows = zip(*(column.to_pylist() for column in found), strict=True)
+    rows = zip(*(column.binary().to_pylist() for column in found), strict=True)
     at = {key: place for place, key in enumerate(rows)}
     asked = zip(*(column.binary().to_pylist() for column in keys), strict=True)
     return np.array([at.get(key, -1) for key in asked], np.int64)

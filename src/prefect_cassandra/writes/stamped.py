@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from prefect_cassandra.driver.tables import TableInfo
     from prefect_cassandra.ledger.blocks import Provenance
     from prefect_cassandra.ledger.loads import StampedLoad
+    from prefect_cassandra.ledger.undoing import Content
     from prefect_cassandra.writes.plan import Plan
     from prefect_cassandra.writes.sources import Column
 
@@ -78,6 +79,7 @@ class Stamped:
             None keeps nothing.
         transactional: Whether it is to be undone unless its transaction commits, which the ledger
             notes before anything is written.
+        noted: What was noted so, filled in when the load is opened.
     """
 
     key: str
@@ -88,6 +90,7 @@ class Stamped:
     keep_filters: timedelta | None = None
     keep_images: timedelta | None = None
     transactional: bool = False
+    noted: list[Content] = field(default_factory=list, compare=False)
 
 
 @dataclass(slots=True)
@@ -302,16 +305,17 @@ def open_stamped(
             return None
         raise
     if wanted.transactional:
-        _owe(session, load)
+        _owe(session, load, wanted.noted)
     images = None
     if wanted.keep_images is not None:
         images = ImageTaker(session, table, load.owner, wanted.keep_images)
     return StampedChunks(load, images=images)
 
 
-def _owe(session: Session, load: StampedLoad) -> None:
+def _owe(session: Session, load: StampedLoad, noted: list[Content]) -> None:
     """Note that a load is to be undone, unless another transaction has brought it to its end."""
     if load.blocks[0].state != "DONE":
+        noted.append(load.content)
         CassandraUndoings(session).owe(load.content, "ROLLBACK", load.identity.provenance.run)
 
 
@@ -352,9 +356,9 @@ def replacing(
         ) from error
     load, images = stamped.load.replaced(), stamped.images
     if wanted.transactional:
-        _owe(session, load)
+        _owe(session, load, wanted.noted)
     if images is not None:
-        images = replace(images, owner=load.owner, missing=0)
+        images = replace(images, owner=load.owner)
     return StampedChunks(load, images=images)
 
 

@@ -33,11 +33,11 @@ from prefect_cassandra.writes.sending import Rows, row_requests
 from prefect_cassandra.writes.undo_images import ImagedChunks, plans
 from prefect_cassandra.writes.undo_lookup import UndoneBefore, Used, undoable_table, used_by
 from prefect_cassandra.writes.undo_report import UndoReport
-from prefect_cassandra.writes.undo_rows import decide, decide_static, only, times_of
+from prefect_cassandra.writes.undo_rows import NEVER, decide, decide_static, only, times_of
 from prefect_cassandra.writes.wire import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -51,6 +51,22 @@ if TYPE_CHECKING:
     from prefect_cassandra.writes.undo_rows import ColumnTimes, Decision, Stamps
 
 _UPDATE = "UPDATE"
+_UNMARKED = frozenset({_UPDATE, "DELETE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why something is undone, for the record.
+
+    Attributes:
+        reason: Why.
+        person: Who asked.
+        run: The flow run that asked or whose load it is.
+    """
+
+    reason: Reason = "UNDO"
+    person: str = ""
+    run: str = ""
 
 
 def undo_contents(  # noqa: PLR0913 -- what, why, who, and whether at all
@@ -62,14 +78,19 @@ def undo_contents(  # noqa: PLR0913 -- what, why, who, and whether at all
     run: str = "",
     dry_run: bool = False,
 ) -> list[UndoReport]:
+    """Undo contents of loads that are undone for one reason; see `undo_each`."""
+    return undo_each(session, dict.fromkeys(contents, Why(reason, person, run)), dry_run=dry_run)
+
+
+def undo_each(
+    session: Session, contents: Mapping[Content, Why], *, dry_run: bool = False
+) -> list[UndoReport]:
     """Take away what contents of loads wrote, table by table; again, it changes nothing.
 
     Args:
         session: Logged in as a role that may read and write the tables and the ledger.
-        contents: What to undo. All of one table are undone with one look at it.
-        reason: Why, for the record.
-        person: Who asked, for the record.
-        run: The flow run that asked or whose load it is, for the record.
+        contents: What to undo, and why. All of one table are undone with one look at it: where
+            they lie on top of each other, what was there before all of them comes back.
         dry_run: Only count what would be done.
 
     Raises:
@@ -80,7 +101,7 @@ def undo_contents(  # noqa: PLR0913 -- what, why, who, and whether at all
     And what `Session.execute` does: then some of it may be done, and the ledger has noted the rest.
     """
     by_table: defaultdict[str, list[Content]] = defaultdict(list)
-    for content in sorted(set(contents)):
+    for content in sorted(contents):
         by_table[content.table].append(content)
     tables = {name: undoable_table(session, name) for name in by_table}
     for name, wanted in by_table.items():
@@ -91,14 +112,15 @@ def undo_contents(  # noqa: PLR0913 -- what, why, who, and whether at all
         if not dry_run:
             # On record before the chunks are read: who adds one after that will see it.
             for content in wanted:
-                undoings.begin(content, reason, person=person, run=run)
+                why = contents[content]
+                undoings.begin(content, why.reason, person=why.person, run=why.run)
         used = [used_by(session, content) for content in wanted]
         counts = _Undoing(session, tables[name], used, dry_run=dry_run).run()
         for one in used:
             did = counts[one.content]
             found.append(_report(one, did, dry_run=dry_run))
             if not dry_run:
-                _end(session, one, reason, did)
+                _end(session, one, contents[one.content].reason, did)
     return found
 
 
@@ -108,14 +130,14 @@ def _require_cells(session: Session, table: TableInfo, contents: Sequence[Conten
     Raises:
         CannotUndoError: So it is.
     """
-    if len(table.columns) > len(table.primary_key):
+    if any(column.kind == "regular" for column in table.columns):
         return
     for content in contents:
         used = used_by(session, content)
         if used.imaged != set(used.slots):
             raise CannotUndoError(
-                f"{content.table} has key columns only, and keys have no write time that tells who "
-                "wrote them",
+                f"{content.table} has key columns only, and perhaps static ones, and keys have no "
+                "write time that tells who wrote them",
                 hint="Load such a table with before_image=True, which keeps the keys.",
             )
 
@@ -197,7 +219,9 @@ class _Undoing:
             content = next(one.content for one in self.used if stamp in one.slots)
             restored = sum(int(np.count_nonzero(one.restores)) for one in made.columns.values())
             cleared = sum(int(np.count_nonzero(one.clears)) for one in made.columns.values())
-            removed = int(np.count_nonzero(made.gone))
+            # What a chunk without an image wrote last, a dry run meets once more in the scan.
+            met = np.isin(made.remove, list(blind)) & self.dry_run
+            removed = int(np.count_nonzero(made.gone & ~met))
             self.counts[content] += Counts(removed, cleared + made.hidden, restored)
             if not self.dry_run:
                 clustering = self.table.clustering_key if whole else ()
@@ -231,14 +255,25 @@ class _Undoing:
     def _rows(
         self, batch: pa.RecordBatch, names: Sequence[str], blind: Stamps
     ) -> Iterator[Request]:
-        # Rows that a chunk with an image wrote last were seen to by that.
+        # Rows that a chunk with an image wrote last were seen to by that, and so were its cells.
         every = np.unique(np.concatenate([one.stamps for one in self.used]))
-        columns = only([times_of(batch[f"writetime({name})"], every) for name in names], blind)
+        columns = [times_of(batch[f"writetime({name})"], every) for name in names]
+        columns = only(columns, blind, every if self.dry_run else blind)
         unmarked = [one.stamps for one in self.used if one.kind == _UPDATE]
-        made = decide(columns, np.concatenate(unmarked) if unmarked else np.empty(0, np.int64))
+        made = decide(
+            columns,
+            np.concatenate(unmarked) if unmarked else np.empty(0, np.int64),
+            self._marked_from(blind),
+        )
         self._count(columns, made)
         yield from self._removals(batch, made)
         yield from self._clearings(batch, names, made, self.table.clustering_key)
+
+    def _marked_from(self, blind: Stamps) -> int:
+        """Return the lowest stamp at which row markers were written, of those without images."""
+        marking = [one.stamps for one in self.used if one.kind not in _UNMARKED]
+        found = np.intersect1d(np.concatenate(marking), blind) if marking else blind[:0]
+        return int(found[0]) if len(found) else NEVER
 
     def _statics(
         self, batch: pa.RecordBatch, names: Sequence[str], blind: Stamps

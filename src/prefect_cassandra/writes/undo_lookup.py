@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prefect_cassandra.errors import CannotUndoError, ConfigurationError
+from prefect_cassandra.ledger.blocks import LEAD, moment
 from prefect_cassandra.ledger.load_store import CassandraLoads
-from prefect_cassandra.ledger.lookup import block_at, blocks_of_run
+from prefect_cassandra.ledger.lookup import block_at, blocks_of_run, spans_of_hour
 from prefect_cassandra.ledger.opening import require_undo
 from prefect_cassandra.ledger.undoing import CassandraUndoings, Content, used_slots
 from prefect_cassandra.writes.before_images import has_image
 from prefect_cassandra.writes.undo_images import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from prefect_cassandra.driver.session import Session
     from prefect_cassandra.driver.tables import TableInfo
     from prefect_cassandra.ledger.chunks import LoadBlock
+    from prefect_cassandra.ledger.lookup import BlockSpan
     from prefect_cassandra.writes.undo_rows import Stamps
 
+_HOUR = 3600 * 1_000_000
+_LATEST = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 _VIEWS = """SELECT view_name, base_table_name FROM system_schema.views WHERE keyspace_name = ?"""
 
 
@@ -114,32 +119,31 @@ def used_by(session: Session, content: Content) -> Used:
 class UndoneBefore:
     """Tells which stamps of a table are of contents that were undone.
 
+    Rows may have as many wall-clock times as there are rows, so the ledger is asked once for each
+    hour that any of them lies in.
+
     Args:
         session: Logged in as a role that may read the ledger.
         table: `keyspace.table`.
-        lookups: How many stamps are looked up at most; one that is of no block is somebody's wall
-            clock, and of those there may be as many as rows.
+        hours: Of how many different hours the blocks are read at most; a thousand take seconds.
     """
 
     session: Session
     table: str
-    lookups: int = 1_000
+    hours: int = 20_000
+    _spans: dict[datetime, list[BlockSpan]] = field(default_factory=dict)
     _known: set[Content] = field(default_factory=set)
 
     def __call__(self, stamps: Stamps) -> tuple[dict[int, Place], list[int]]:
-        """Return where the images of undone chunks are, and the stamps of those without."""
+        """Return where the images of undone chunks are, and the stamps of those without.
+
+        Raises:
+            CannotUndoError: The stamps lie in more hours than are looked at.
+        """
         places: dict[int, Place] = {}
         blind: list[int] = []
-        end = 0
-        for stamp in stamps.tolist():
-            if stamp < end or not self.lookups:
-                continue
-            self.lookups -= 1
-            block = block_at(self.session, self.table, stamp)
-            if block is None:
-                continue
-            end = block.end
-            content = Content(self.table, block.request.load_key, block.request.generation)
+        for span in self._blocks_with(stamps):
+            content = Content(self.table, span.load_key, span.generation)
             if content in self._known:
                 continue
             self._known.add(content)
@@ -149,6 +153,30 @@ class UndoneBefore:
                 places |= {one: used.slots[one] for one in used.imaged}
                 blind += set(used.slots) - used.imaged
         return places, blind
+
+    def _blocks_with(self, stamps: Stamps) -> Iterator[BlockSpan]:
+        """Yield the blocks that have any of some stamps, given in order."""
+        # Others write at any number; what is no time, no block has.
+        stamps = stamps[(stamps >= LEAD) & (stamps <= _LATEST)]
+        # A block is filed under the hour of its first stamp and may reach into the next.
+        numbers = np.union1d(stamps // _HOUR, (stamps - LEAD) // _HOUR)
+        for number in numbers.tolist():
+            for span in self._of_hour(moment(number * _HOUR)):
+                first = int(np.searchsorted(stamps, span.start))
+                if first < len(stamps) and stamps[first] < span.end:
+                    yield span
+
+    def _of_hour(self, hour: datetime) -> list[BlockSpan]:
+        if hour not in self._spans:
+            if len(self._spans) >= self.hours:
+                raise CannotUndoError(
+                    f"what was overwritten in {self.table} was written in more than "
+                    f"{self.hours:,} different hours, so it cannot be told in time whether some "
+                    "of it was undone before",
+                    hint="Undo the loads of this table one by one, or fewer at once.",
+                )
+            self._spans[hour] = spans_of_hour(self.session, self.table, hour)
+        return self._spans[hour]
 
 
 def undoable_table(session: Session, name: str) -> TableInfo:

@@ -59,15 +59,6 @@ class Decision:
     clear: tuple[Stamps, ...]
     gone: Mask
 
-    @property
-    def rows_removed(self) -> int:
-        """How many rows are gone."""
-        return int(np.count_nonzero(self.gone))
-
-    def cells_cleared(self, columns: Sequence[ColumnTimes]) -> int:
-        """Return how many cells hold nothing any more, of rows that stay."""
-        return sum(int(np.count_nonzero((one.ours > 0) & ~self.gone)) for one in columns)
-
 
 def written_stamps(columns: Iterable[pa.Array]) -> Stamps:
     """Return the different write times in columns as `times_of` takes them, in order."""
@@ -76,10 +67,22 @@ def written_stamps(columns: Iterable[pa.Array]) -> Stamps:
     return np.unique(np.concatenate(plain).astype(np.int64))
 
 
-def only(columns: Sequence[ColumnTimes], stamps: Stamps) -> list[ColumnTimes]:
-    """Leave out the rows that were last written at other stamps than these."""
-    here = np.isin(np.maximum.reduce([one.ours for one in columns]), stamps)
-    return [ColumnTimes(np.where(here, one.ours, 0), one.lowest_other) for one in columns]
+def only(columns: Sequence[ColumnTimes], last: Stamps, cells: Stamps) -> list[ColumnTimes]:
+    """Leave out the rows that were last written at other stamps than `last`, and other `cells`."""
+    here = np.isin(np.maximum.reduce([one.ours for one in columns]), last)
+    return [
+        ColumnTimes(np.where(here & np.isin(one.ours, cells), one.ours, 0), one.lowest_other)
+        for one in columns
+    ]
+
+
+def among(stamps: Stamps, slots: Stamps) -> Mask:
+    """Return which of some stamps are among others; those are in order, and may be many."""
+    if not len(slots):
+        return np.zeros(len(stamps), bool)
+    places = np.minimum(np.searchsorted(slots, stamps), len(slots) - 1)
+    found: Mask = slots[places] == stamps
+    return found
 
 
 def times_of(written: pa.Array, slots: Stamps) -> ColumnTimes:
@@ -101,7 +104,7 @@ def times_of(written: pa.Array, slots: Stamps) -> ColumnTimes:
         row_of, cells = np.arange(rows), written
     there = cells.is_valid().to_numpy(zero_copy_only=False)
     stamps = cells.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
-    mine = there & np.isin(stamps, slots)
+    mine = there & among(stamps, slots)
     ours, lowest = np.zeros(rows, np.int64), np.full(rows, NEVER)
     np.maximum.at(ours, row_of[mine], stamps[mine])
     theirs = there & ~mine
@@ -109,16 +112,19 @@ def times_of(written: pa.Array, slots: Stamps) -> ColumnTimes:
     return ColumnTimes(ours, lowest)
 
 
-def decide(columns: Sequence[ColumnTimes], unmarked: Stamps) -> Decision:
+def decide(columns: Sequence[ColumnTimes], unmarked: Stamps, marked_from: int = NEVER) -> Decision:
     """Decide what is done to rows.
 
     Args:
         columns: Times of their regular columns, all of them.
         unmarked: Stamps at which no row marker was written, because it was by UPDATE.
+        marked_from: The lowest stamp that is undone too and at which row markers were written. All
+            cells of an INSERT may be overwritten by an UPDATE; its marker is there all the same.
     """
     latest = np.maximum.reduce([one.ours for one in columns])
     lowest_other = np.minimum.reduce([one.lowest_other for one in columns])
-    whole = (latest > 0) & (lowest_other >= latest) & ~np.isin(latest, unmarked)
+    marked = ~np.isin(latest, unmarked) | (latest > marked_from)
+    whole = (latest > 0) & (lowest_other >= latest) & marked
     remove = np.where(whole, latest, 0)
     clear = tuple(np.where(whole | one.mixed, 0, one.ours) for one in columns)
     gone = (latest > 0) & (lowest_other == NEVER)

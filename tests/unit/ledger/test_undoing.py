@@ -193,6 +193,7 @@ def test_a_superseded_attempt_knows_what_was_its_own(monkeypatch: pytest.MonkeyP
 FIRST = LoadBlock(1, NOON, 8, 4, 0, 5, uuid.UUID(int=1), "REPLACED")
 NEWER = replace(FIRST, generation=2, start=NOON + 100, state=None)
 DONE = replace(NEWER, state="DONE")
+UNDONE = replace(NEWER, state="UNDONE")
 
 
 @pytest.mark.parametrize(
@@ -208,6 +209,13 @@ DONE = replace(NEWER, state="DONE")
         ("ROLLBACK", [FIRST], "completed", Mending.LEAVE),
         ("ROLLBACK", [FIRST], "unknown", Mending.LEAVE),
         ("ROLLBACK", [], "alive", Mending.FORGET),
+        # Newer content of the same load took its place, or was undone and did not.
+        ("ROLLBACK", [FIRST, DONE], "completed", Mending.UNDO),
+        ("ROLLBACK", [FIRST, NEWER], "alive", Mending.LEAVE),
+        ("ROLLBACK", [FIRST, NEWER], "dead", Mending.UNDO),
+        ("ROLLBACK", [FIRST, UNDONE], "completed", Mending.LEAVE),
+        ("REPLACED", [FIRST, UNDONE], "alive", Mending.FORGET),
+        ("REPLACED", [FIRST, DONE, replace(UNDONE, generation=3)], "alive", Mending.UNDO),
     ],
 )
 def test_what_is_owed_is_finished_when_nobody_else_may(
@@ -217,3 +225,16 @@ def test_what_is_owed_is_finished_when_nobody_else_may(
     found = decide(owed, blocks, fate)
     assert found.mending is expected
     assert found.why
+
+
+@pytest.mark.parametrize("reason", ["ROLLBACK", "UNDO"])
+@pytest.mark.parametrize(("own", "fate"), [("REPLACED", "dead"), ("ROLLBACK", "alive")])
+def test_what_was_replaced_stays_until_it_is_certain_that_the_newer_content_does(
+    own: Reason, fate: RunFate, reason: Reason
+) -> None:
+    owed = Owed(Content(TABLE, "key", 1), own, "run", datetime.now(UTC))
+    newer = replace(owed, content=Content(TABLE, "key", 2), reason=reason)
+    assert decide(owed, [FIRST, DONE], fate, [owed, newer]).mending is Mending.LEAVE
+    # Of another load, it says nothing.
+    other = replace(newer, content=Content(TABLE, "another", 2))
+    assert decide(owed, [FIRST, DONE], fate, [owed, other]).mending is Mending.UNDO

@@ -78,39 +78,47 @@ def test_seconds_left_are_counted_from_the_image_on() -> None:
     assert seconds_left(ttl, 30 * SECOND, 0).tolist() == [0, 100, 30, 31]
 
 
-OURS, OLDER, LATER = 104, 50, 500
+OURS, BLIND, OLDER, LATER = 104, 204, 50, 500
+WITHOUT_IMAGE = np.array([BLIND], np.int64)
 
 
 @pytest.mark.parametrize(
     ("times", "known", "expected"),
     [
-        # Stamp of ours and of others; whether it was and is there; removed at, seen to, gone.
-        ((OURS, NEVER), (False, True), (OURS, False, True)),
-        ((OURS, NEVER), (True, True), (0, True, False)),
+        # Stamp of ours and of others; whether it was and is there; removed at, what is seen to,
+        # gone.
+        ((OURS, NEVER), (False, True), (OURS, "", True)),
+        ((OURS, NEVER), (True, True), (0, "all", False)),
         # Somebody wrote with an older stamp meanwhile: a row tombstone would hide it.
-        ((OURS, OLDER), (False, True), (0, True, False)),
-        ((OURS, LATER), (False, True), (OURS, False, False)),
+        ((OURS, OLDER), (False, True), (0, "all", False)),
+        ((OURS, LATER), (False, True), (OURS, "", False)),
         # Only a marker, or nothing of ours any more below later cells.
-        ((0, NEVER), (False, True), (OURS, False, True)),
-        ((0, LATER), (False, True), (OURS, False, False)),
-        ((0, NEVER), (True, True), (0, False, False)),
-        ((0, NEVER), (False, False), (0, False, False)),
+        ((0, NEVER), (False, True), (OURS, "", True)),
+        ((0, LATER), (False, True), (OURS, "", False)),
+        ((0, NEVER), (True, True), (0, "", False)),
+        ((0, NEVER), (False, False), (0, "", False)),
         # Another chunk that is undone wrote the row last, and sees to it.
-        ((OURS + 4, NEVER), (False, True), (0, False, False)),
+        ((OURS + 4, NEVER), (False, True), (0, "", False)),
+        # It has no image: this one knows whether the row was new, and what its own cells held.
+        ((BLIND, NEVER), (False, True), (BLIND, "", True)),
+        ((BLIND, NEVER), (True, True), (0, "own", False)),
+        ((BLIND, OLDER), (False, True), (0, "own", False)),
     ],
 )
 def test_a_row_returns_to_what_its_image_says(
-    times: tuple[int, int], known: tuple[bool, bool], expected: tuple[int, bool, bool]
+    times: tuple[int, int], known: tuple[bool, bool], expected: tuple[int, str, bool]
 ) -> None:
     ours, other = times
     before, present = known
     column = ColumnTimes(np.array([ours], np.int64), np.array([other], np.int64))
-    remove, mine, gone = decide_imaged([column], OURS, np.array([before]), np.array([present]))
-    assert (int(remove[0]), bool(mine[0]), bool(gone[0])) == expected
+    found = decide_imaged([column], OURS, np.array([before]), np.array([present]), WITHOUT_IMAGE)
+    seen_to = "all" if found.mine[0] and not found.remove[0] and ours else ""
+    seen_to = "own" if found.partly[0] else seen_to
+    assert (int(found.remove[0]), seen_to, bool(found.gone[0])) == expected
 
 
 def test_a_table_of_keys_alone_has_rows_too() -> None:
     before, present = np.array([True, False]), np.array([True, True])
-    remove, _, gone = decide_imaged([], OURS, before, present)
-    assert remove.tolist() == [0, OURS]
-    assert gone.tolist() == [False, True]
+    found = decide_imaged([], OURS, before, present, WITHOUT_IMAGE)
+    assert found.remove.tolist() == [0, OURS]
+    assert found.gone.tolist() == [False, True]

@@ -74,6 +74,14 @@ def test_an_update_left_no_marker_so_its_cells_are_cleared_one_by_one() -> None:
     assert made.gone.tolist() == [True, True]
 
 
+def test_the_marker_of_an_insert_goes_although_updates_have_overwritten_all_of_its_cells() -> None:
+    updated = np.array([SECOND], np.int64)
+    made = decide([simple(SECOND, SECOND)], updated, marked_from=OURS)
+    assert made.remove.tolist() == [SECOND, SECOND]
+    # Later than the update, it cannot have left a marker that is no cell's.
+    assert decide([simple(SECOND)], updated, marked_from=SECOND).remove.tolist() == [0]
+
+
 def test_elements_beside_older_ones_are_not_cleared_with_the_whole_collection() -> None:
     tags = times_of(pa.array([[OLDER, OURS]], pa.list_(pa.int64())), SLOTS)
     made = decide([tags, simple(OURS)], NOBODY)
@@ -111,9 +119,13 @@ def test_nothing_of_others_is_ever_hidden(rows: list[list[int | None]]) -> None:
 
 def test_rows_that_another_chunk_wrote_last_are_left_to_it() -> None:
     columns = [simple(OURS, OURS, None), simple(None, SECOND, None)]
-    found = only(columns, np.array([OURS], np.int64))
+    found = only(columns, np.array([OURS], np.int64), SLOTS)
     assert [one.ours.tolist() for one in found] == [[OURS, 0, 0], [0, 0, 0]]
     assert decide(found, NOBODY).remove.tolist() == [OURS, 0, 0]
+    # And in the rows of this one, the cells that another one wrote.
+    second = np.array([SECOND], np.int64)
+    found = only([simple(OURS, OURS, None), simple(None, SECOND, None)], second, second)
+    assert [one.ours.tolist() for one in found] == [[0, 0, 0], [0, SECOND, 0]]
 
 
 def test_the_different_write_times_of_columns() -> None:
