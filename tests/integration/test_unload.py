@@ -430,7 +430,7 @@ def test_an_unload_killed_again_and_again_ends_as_if_it_had_never_been(
     ]  # fmt: skip
     points = random.Random(20)  # noqa: S311 -- where to kill, the same every time
     kills = 0
-    for _ in range(20):
+    for _ in range(8):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
             child.stdout.readline()
@@ -445,7 +445,7 @@ def test_an_unload_killed_again_and_again_ends_as_if_it_had_never_been(
                 )
             kills += child.poll() is None
             child.send_signal(signal.SIGKILL)
-    assert kills >= 10
+    assert kills >= 4
     report = unload(superuser, series, str(folder), UnloadOptions(splits=150))
     unload(superuser, series, str(tmp_path / "whole"), UnloadOptions(splits=150))
 
