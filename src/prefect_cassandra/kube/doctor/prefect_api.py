@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from prefect_cassandra.kube.server import Server
 
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _FIRST_ERROR = 401, 403, 404, 400
+_BUSY = 503
+_PAUSES = (0.2, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,12 @@ class PrefectApi:
             PlatformError: It answers with another error.
         """
         status, content = self.server.send(method, path, body)
+        # A database that is busy for a moment; Prefect's own client asks again as well.
+        for pause in _PAUSES:
+            if status != _BUSY:
+                break
+            time.sleep(pause)
+            status, content = self.server.send(method, path, body)
         url = self.server.api_url
         if not status:
             raise UnreachableError(f"{url} does not answer: {content}")
